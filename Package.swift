@@ -1,0 +1,50 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// One target per folder. A target may use earlier rows only; docs/ARCHITECTURE.md has the table.
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+func module(_ name: String, uses dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func tests(of name: String, uses dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: "\(name)Tests", dependencies: dependencies, resources: resources, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "goleapai-ws",
+    products: [
+        .executable(name: "goleapai-ws", targets: ["Daemon"])
+    ],
+    targets: [
+        // C libraries: module maps, and wrappers only for what Swift cannot import.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+
+        module("Base", uses: ["CLinux"]),
+        module("Protocol", uses: ["Base"]),
+        module("Storage", uses: ["Base", "CSQLite"]),
+        module("Host", uses: ["Base", "CLinux", "CYAML"]),
+        module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
+        module("EventSources", uses: ["Base", "Protocol", "Storage"]),
+        module("Server", uses: ["Base", "Protocol", "Host", "Fanout"]),
+        .executableTarget(
+            name: "Daemon",
+            dependencies: ["Base", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server"],
+            swiftSettings: strict),
+
+        // The connection code of the daemon as an echo server: what the conformance suite talks to.
+        .executableTarget(
+            name: "EchoTarget", dependencies: ["Base", "Protocol", "Host", "Fanout"],
+            path: "Tests/EchoTarget", swiftSettings: strict),
+
+        tests(of: "Base", uses: ["Base"]),
+        tests(of: "Protocol", uses: ["Protocol"]),
+        tests(of: "Storage", uses: ["Storage"]),
+        tests(of: "Host", uses: ["Host"]),
+        tests(of: "Fanout", uses: ["Fanout", "Protocol"]),
+        tests(of: "EventSources", uses: ["EventSources", "Storage"]),
+    ]
+)
