@@ -1,0 +1,65 @@
+// Frames as a server sends them: final, unmasked, with the shortest length form (RFC 6455 §5.2).
+
+/// Writes frames. Nothing here keeps state.
+public enum FrameWriter {
+    /// Bytes of the header before a payload of this size: 2, 4 or 10.
+    @inlinable
+    public static func headerBytes(payload: Int) -> Int { payload < 126 ? 2 : payload < 65_536 ? 4 : 10 }
+
+    /// Writes the header of a whole message, or of a control frame.
+    ///
+    /// - Parameters:
+    ///   - payloadBytes: `0...`; for control frames at most 125.
+    ///   - target: room for `headerBytes(payload: payloadBytes)` bytes.
+    /// - Returns: bytes written.
+    @inlinable @discardableResult
+    public static func writeHeader(_ opcode: Opcode, payloadBytes: Int, to target: UnsafeMutableRawPointer) -> Int {
+        target.storeBytes(of: 0x80 | opcode.rawValue, as: UInt8.self)
+        if payloadBytes < 126 {
+            target.storeBytes(of: UInt8(truncatingIfNeeded: payloadBytes), toByteOffset: 1, as: UInt8.self)
+            return 2
+        }
+        if payloadBytes < 65_536 {
+            target.storeBytes(of: 126, toByteOffset: 1, as: UInt8.self)
+            target.storeBytes(of: UInt16(truncatingIfNeeded: payloadBytes).bigEndian, toByteOffset: 2, as: UInt16.self)
+            return 4
+        }
+        target.storeBytes(of: 127, toByteOffset: 1, as: UInt8.self)
+        target.storeBytes(of: UInt64(truncatingIfNeeded: payloadBytes).bigEndian, toByteOffset: 2, as: UInt64.self)
+        return 10
+    }
+
+    /// A whole frame. The payload of a control frame is cut to the 125 bytes that RFC 6455 §5.5 allows.
+    public static func frame(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8] {
+        let count = opcode.isControl ? min(payload.count, 125) : payload.count
+        return [UInt8](unsafeUninitializedCapacity: headerBytes(payload: count) + count) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            let head = writeHeader(opcode, payloadBytes: count, to: UnsafeMutableRawPointer(base))
+            if let source = payload.baseAddress, count > 0 {
+                UnsafeMutableRawPointer(base + head).copyMemory(from: source, byteCount: count)
+            }
+            initialized = head + count
+        }
+    }
+
+    /// A whole frame, as above.
+    public static func frame(_ opcode: Opcode, _ payload: [UInt8]) -> [UInt8] {
+        payload.withUnsafeBytes { frame(opcode, $0) }
+    }
+
+    /// A whole text frame.
+    public static func text(_ payload: String) -> [UInt8] { frame(.text, Array(payload.utf8)) }
+
+    /// A close frame. A reason beyond 123 bytes is cut between characters; a code that must not be sent gives an empty payload,
+    /// which means "no status".
+    public static func close(_ code: CloseCode?, _ reason: String = "") -> [UInt8] {
+        guard let code, code.isSendableOnWire else { return frame(.close, []) }
+        var payload = [UInt8(truncatingIfNeeded: code.rawValue >> 8), UInt8(truncatingIfNeeded: code.rawValue)]
+        for scalar in reason.unicodeScalars {
+            let bytes = UTF8.encode(scalar).map(Array.init) ?? []
+            if payload.count + bytes.count > 125 { break }
+            payload += bytes
+        }
+        return frame(.close, payload)
+    }
+}
