@@ -1,56 +1,37 @@
-// What the module Glibc does not show to Swift: headers that it leaves out, and wrappers for macros and variadics.
+// What module Glibc does not show to Swift: headers that it leaves out, and functions behind macros or _GNU_SOURCE.
+// _GNU_SOURCE itself must not be defined here: it changes types that module Glibc has already defined.
 #ifndef CLINUX_H
 #define CLINUX_H
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
-#include <sched.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/types.h>
-#include <sys/uio.h>
-#include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-// Declared by glibc only under _GNU_SOURCE, which Swift's importer does not define for module Glibc.
-extern int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
-extern int pthread_setname_np(pthread_t thread, const char *name);
+struct sockaddr;
 
-// Enumerators and shifted macros that the importer drops or gives another type.
+// Enumerators and macros that the importer drops or gives another type.
 static const uint32_t clinux_EPOLLIN = EPOLLIN;
 static const uint32_t clinux_EPOLLOUT = EPOLLOUT;
 static const uint32_t clinux_EPOLLRDHUP = EPOLLRDHUP;
 static const uint32_t clinux_EPOLLHUP = EPOLLHUP;
 static const uint32_t clinux_EPOLLERR = EPOLLERR;
 static const uint32_t clinux_EPOLLET = 1u << 31;
-static const int clinux_SOCK_STREAM = SOCK_STREAM;
-static const int clinux_SOCK_CLOEXEC = SOCK_CLOEXEC;
-static const int clinux_SOCK_NONBLOCK = SOCK_NONBLOCK;
-static const int clinux_IPPROTO_TCP = IPPROTO_TCP;
-static const int clinux_IPPROTO_IPV6 = IPPROTO_IPV6;
-static const int clinux_RLIMIT_NOFILE = RLIMIT_NOFILE;
 
-// RLIMIT_NOFILE has an enum type in C; Swift's getrlimit wants that type, which differs between C libraries.
-static inline int clinux_getrlimit_nofile(struct rlimit *limit) { return getrlimit(RLIMIT_NOFILE, limit); }
-static inline int clinux_setrlimit_nofile(const struct rlimit *limit) { return setrlimit(RLIMIT_NOFILE, limit); }
-
-// The affinity mask is behind macros.
-static inline int clinux_affinity_count(void) {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-    int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
-}
+/// socket(2) for a non-blocking TCP socket with close-on-exec.
+int clinux_tcp_socket(int family);
+/// accept4(2), non-blocking and close-on-exec.
+int clinux_accept(int fd, struct sockaddr *address, unsigned int *length);
+/// eventfd(2), non-blocking and close-on-exec.
+int clinux_eventfd(void);
+/// TCP_NODELAY and SO_SNDBUF.
+void clinux_prepare(int fd, int send_buffer_bytes);
+/// SO_REUSEADDR, and IPV6_V6ONLY for AF_INET6.
+void clinux_prepare_listener(int fd, int family);
+/// Cores in the affinity mask.
+int clinux_affinity_count(void);
+/// Raises RLIMIT_NOFILE to its hard limit; gives the limit in force.
+uint64_t clinux_raise_descriptor_limit(void);
+/// Names the calling thread, at most 15 bytes.
+void clinux_name_thread(const char *name);
 
 #endif

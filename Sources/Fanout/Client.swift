@@ -1,0 +1,118 @@
+// One connection as its shard keeps it: flat and small, because there are thousands.
+
+import Base
+import Host
+import Protocol
+
+/// A connection's state. Lives in the shard's table; touched on the shard's queue only.
+///
+/// What every delivery touches is here; what is needed rarely is behind `details`.
+struct Client: ~Copyable {
+    // MARK: socket
+    var descriptor: Int32 = -1
+    /// Distinguishes the users of one table place: an event of epoll for a former one is ignored.
+    var generation: UInt32 = 0
+    var flags: Flags = []
+
+    // MARK: what waits for the socket
+    var ring = Ring()
+    /// Bytes of `own` spans in the ring.
+    var outboxBytes: UInt32 = 0
+    /// When behind: the first event of history that the client has not been given.
+    var cursor: UInt64 = 0
+    /// The gap to be told before anything else: after which id, up to which, how many.
+    var gapAfter: UInt64 = 0
+    var gapResume: UInt64 = 0
+    var gapDropped: UInt64 = 0
+
+    // MARK: groups
+    var group: Unmanaged<Group>?
+    var groupPosition: Int32 = -1
+
+    // MARK: signs of life, in ticks of the shard's wheel
+    var lastReceived: UInt32 = 0
+    var lastProgress: UInt32 = 0
+    var lastPing: UInt32 = 0
+    var deadline: UInt32 = 0
+    var wheelNext: UInt32 = Wheel.none
+    var wheelPrevious: UInt32 = Wheel.none
+    var wheelBucket: Int32 = -1
+
+    // MARK: protocol
+    var receiver: FrameReceiver
+    var details: ClientDetails
+
+    // MARK: counters
+    var bytesSent: UInt64 = 0
+    var dropped: UInt64 = 0
+
+    struct Flags: OptionSet {
+        let rawValue: UInt16
+        /// Speaks HTTP still.
+        static let http = Flags(rawValue: 1)
+        /// The socket took less than it was given; wait for EPOLLOUT.
+        static let blocked = Flags(rawValue: 2)
+        /// Fed from history by `cursor`.
+        static let behind = Flags(rawValue: 4)
+        /// Bytes were lost for it; `gap…` holds what.
+        static let gap = Flags(rawValue: 8)
+        /// Our close frame is in the ring or sent; nothing follows it.
+        static let closing = Flags(rawValue: 16)
+        /// After the ring is flushed the connection ends.
+        static let endAfterFlush = Flags(rawValue: 32)
+        /// Its input rests until its outbox has room.
+        static let inputPaused = Flags(rawValue: 64)
+        /// In the list of those that go on in the next round.
+        static let ready = Flags(rawValue: 128)
+        /// Wants heartbeats as JSON.
+        static let jsonHeartbeat = Flags(rawValue: 256)
+        /// The peer has ended its side.
+        static let peerEnded = Flags(rawValue: 512)
+        /// We have ended our side, and only wait for the peer's end.
+        static let lingering = Flags(rawValue: 1024)
+        /// A request is being answered elsewhere; input waits.
+        static let answering = Flags(rawValue: 2048)
+        /// Counted in `Hub.connections`.
+        static let counted = Flags(rawValue: 4096)
+        /// Will be taken down when the round is over.
+        static let ended = Flags(rawValue: 8192)
+        /// Has asked for something else than an upgrade, and counts among the other HTTP connections.
+        static let plainHTTP = Flags(rawValue: 16_384)
+        /// Its socket holds more than was read in this round.
+        static let moreInput = Flags(rawValue: 32_768)
+    }
+}
+
+/// What a connection has that is rarely needed. Confined to the shard's queue.
+final class ClientDetails {
+    /// Unique in the life of the daemon; the `id` of `/admin/ws/clients`.
+    let id: UInt64
+    let address: PeerAddress
+    /// When it connected.
+    let since: Instant
+    var userAgent = ""
+    var subscription: Subscription
+    /// The request in the making; nil once upgraded.
+    var exchange: HTTPExchange?
+    /// Input that arrived while its reading rested.
+    var pausedInput: [UInt8] = []
+
+    init(id: UInt64, address: PeerAddress, since: Instant, subscription: Subscription) {
+        self.id = id
+        self.address = address
+        self.since = since
+        self.subscription = subscription
+    }
+}
+
+/// The HTTP part of a connection's life. Confined to the shard's queue.
+final class HTTPExchange {
+    /// Received and not used up yet.
+    var input: [UInt8] = []
+    var parser = RequestHeadParser()
+    /// The request whose body is being read.
+    var head: RequestHead?
+    var decoder: BodyDecoder?
+    var body: [UInt8] = []
+    var requests = 0
+}

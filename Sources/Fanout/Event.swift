@@ -1,0 +1,58 @@
+// An event on its way in: what a producer hands to the hub.
+
+import Base
+
+/// One event before it has an id.
+public struct EventDraft: Sendable {
+    public var channel: Channel
+    /// The message's `type`. Not one of `ControlType.names`: the publishing side refuses those.
+    public var type: String
+    /// The instant of the origin where there is one, else that of publishing.
+    public var timestamp: Instant
+    /// The value of `data`: validated JSON without insignificant white space. Passed on byte for byte.
+    public var data: [UInt8]
+    /// True for state of our own sources, of which a client that is behind needs the newest only (`provider_status`).
+    public var isConflatable: Bool
+
+    public init(channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false) {
+        self.channel = channel
+        self.type = type
+        self.timestamp = timestamp
+        self.data = data
+        self.isConflatable = isConflatable
+    }
+}
+
+/// The message types that are the protocol's own.
+public enum MessageType {
+    /// Types that nobody may publish: control messages, and the sampler's state.
+    public static let reserved: Set<String> = [
+        "", "stats_update", "error", "ping", "pong", "ack", "gap", "drain", "caught_up", "welcome", "subscribe", "unsubscribe", "auth",
+    ]
+    /// Types that belong to one channel; an event of any other type names its channel.
+    public static let ofChannel: [String: Channel] = [
+        "log": .logs, "request": .requests, "provider_status": .providers, "stats_update": .stats,
+    ]
+}
+
+/// Severities of log events, least first; `fatal` and `panic` rank above `error`.
+public enum Severity: UInt8, CaseIterable, Sendable {
+    case debug, info, warn, error, fatal, panic
+
+    public init?(name: some Collection<UInt8>) {
+        guard let text = String(validating: name, as: UTF8.self) else { return nil }
+        switch text {
+        case "debug", "trace": self = .debug
+        case "info": self = .info
+        case "warn", "warning": self = .warn
+        case "error": self = .error
+        case "fatal": self = .fatal
+        case "panic": self = .panic
+        default: return nil
+        }
+    }
+
+    var bit: UInt8 { 1 << rawValue }
+    /// The bits of this severity and all worse ones.
+    var andWorse: UInt8 { ~(bit - 1) & 0b11_1111 }
+}

@@ -1,0 +1,197 @@
+// What a client wants of the channels that it is subscribed to. Evaluated once per group of equal subscriptions.
+
+import Protocol
+
+/// A parameter that was refused; the text says which, what came and what is right.
+public struct FilterError: Error, Equatable, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}
+
+/// Filter of `logs`.
+public struct LogFilter: Hashable, Sendable {
+    /// Bits of the severities wanted; nil: all, also events without a level.
+    public var severities: UInt8?
+    public var components: [[UInt8]] = []
+    public var providerIDs: [[UInt8]] = []
+    /// Text contained in the message, in lower case.
+    public var contains: [UInt8] = []
+    public init() {}
+}
+
+/// Filter of `requests`.
+public struct RequestFilter: Hashable, Sendable {
+    public var providerIDs: [[UInt8]] = []
+    public var modelIDs: [[UInt8]] = []
+    public var onlyErrors = false
+    public var minLatency: Int64?
+    public init() {}
+}
+
+/// What a subscription to `stats` gets: which window, how often.
+public struct StatsGroup: Hashable, Sendable {
+    /// `1m`, `5m`, `1h` or `24h`.
+    public var window: String
+    /// Seconds between updates, 1...3600.
+    public var interval: Int
+    public init(window: String, interval: Int) {
+        self.window = window
+        self.interval = interval
+    }
+    public static let windows = ["1m", "5m", "1h", "24h"]
+}
+
+/// All filters of one client, one per channel.
+public struct Filters: Hashable, Sendable {
+    public var logs = LogFilter()
+    public var providers: [[UInt8]] = []
+    public var requests = RequestFilter()
+    public var stats: StatsGroup
+
+    public init(statsInterval: Int) { stats = StatsGroup(window: "5m", interval: statsInterval) }
+
+    /// The parameters that each channel knows; a query parameter applies to each of them that is subscribed.
+    public static let parameters: [Channel: [String]] = [
+        .logs: ["level", "component", "provider_id", "q"],
+        .stats: ["window", "interval"],
+        .requests: ["provider_id", "model_id", "only_errors", "min_latency_ms"],
+        .providers: ["provider_id"],
+        .all: [],
+    ]
+
+    /// Sets one parameter of one channel from its text.
+    public mutating func set(_ name: String, to text: String, on channel: Channel) throws(FilterError) {
+        switch (channel, name) {
+        case (.logs, "level"): logs.severities = try Filters.severities(text)
+        case (.logs, "component"): logs.components = try Filters.list(name, text)
+        case (.logs, "provider_id"): logs.providerIDs = try Filters.list(name, text)
+        case (.logs, "q"):
+            guard text.utf8.count <= 256 else { throw FilterError("q is longer than 256 bytes") }
+            logs.contains = Array(text.lowercased().utf8)
+        case (.stats, "window"):
+            guard StatsGroup.windows.contains(text) else { throw FilterError("window '\(clip(text))' is not one of 1m, 5m, 1h, 24h") }
+            stats.window = text
+        case (.stats, "interval"):
+            guard let seconds = Filters.whole(text), (1...3600).contains(seconds) else {
+                throw FilterError("interval '\(clip(text))' is not a whole number of seconds from 1 to 3600")
+            }
+            stats.interval = Int(seconds)
+        case (.requests, "provider_id"): requests.providerIDs = try Filters.list(name, text)
+        case (.requests, "model_id"): requests.modelIDs = try Filters.list(name, text)
+        case (.requests, "only_errors"):
+            guard text == "true" || text == "false" else { throw FilterError("only_errors '\(clip(text))' is not true or false") }
+            requests.onlyErrors = text == "true"
+        case (.requests, "min_latency_ms"):
+            guard let number = Filters.whole(text) else { throw FilterError("min_latency_ms '\(clip(text))' is not a whole number of milliseconds") }
+            requests.minLatency = number
+        case (.providers, "provider_id"): providers = try Filters.list(name, text)
+        default:
+            let known = Filters.parameters[channel, default: []].joined(separator: ", ")
+            throw FilterError("\(channel.name) has no filter '\(clip(name))'; it has \(known.isEmpty ? "none" : known)")
+        }
+    }
+
+    /// Goes back to no filter for a channel.
+    public mutating func clear(_ channel: Channel, statsInterval: Int) {
+        switch channel {
+        case .logs: logs = LogFilter()
+        case .providers: providers = []
+        case .requests: requests = RequestFilter()
+        case .stats: stats = StatsGroup(window: "5m", interval: statsInterval)
+        case .all: self = Filters(statsInterval: statsInterval)
+        }
+    }
+
+    private static func whole(_ text: String) -> Int64? {
+        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
+        return Int64(text)
+    }
+
+    private static func list(_ name: String, _ text: String) throws(FilterError) -> [[UInt8]] {
+        let items = text.split(separator: ",", omittingEmptySubsequences: false)
+        guard items.count <= 64, items.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 256 }) else {
+            throw FilterError("\(name) '\(clip(text))' is not a list of 1 to 64 values with commas between them")
+        }
+        // Sorted, so that equal wishes written in another order share one group.
+        return Set(items.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
+    }
+
+    private static func severities(_ text: String) throws(FilterError) -> UInt8 {
+        let names = text.split(separator: ",", omittingEmptySubsequences: false)
+        var bits: UInt8 = 0
+        for name in names {
+            guard let severity = Severity(name: name.utf8) else {
+                throw FilterError("level '\(clip(text))' is not made of debug, info, warn, error, fatal, panic")
+            }
+            bits |= names.count == 1 ? severity.andWorse : severity.bit
+        }
+        return bits
+    }
+
+    // MARK: evaluation
+
+    /// Whether an event passes for these channels.
+    func pass(_ entry: UnsafePointer<EventEntry>, of segment: Segment, channels: ChannelSet) -> Bool {
+        let common = entry.pointee.channels.intersection(channels)
+        if common.isEmpty { return false }
+        if entry.pointee.flags & EventEntry.passesFilters != 0 { return true }
+        if common.contains(ChannelSet(.logs)) {
+            if let severities = logs.severities, entry.pointee.severity & severities == 0 { return false }
+            return Filters.matches(logs.components, entry.pointee.component, segment)
+                && Filters.matches(logs.providerIDs, entry.pointee.providerID, segment)
+                && (logs.contains.isEmpty
+                    || entry.pointee.message.isPresent
+                        && TextSearch.contains(logs.contains, in: segment.text(of: entry.pointee.message)))
+        }
+        if common.contains(ChannelSet(.requests)) {
+            if requests.onlyErrors && entry.pointee.flags & EventEntry.isFailure == 0 { return false }
+            if let least = requests.minLatency, entry.pointee.latency == EventEntry.noLatency || entry.pointee.latency < least {
+                return false
+            }
+            return Filters.matches(requests.providerIDs, entry.pointee.providerID, segment)
+                && Filters.matches(requests.modelIDs, entry.pointee.modelID, segment)
+        }
+        if common.contains(ChannelSet(.providers)) { return Filters.matches(providers, entry.pointee.providerID, segment) }
+        return true
+    }
+
+    /// True where no event of these channels can be held back, so that a whole batch is one span.
+    func isOpen(for channels: ChannelSet) -> Bool {
+        (!channels.contains(ChannelSet(.logs)) || logs == LogFilter())
+            && (!channels.contains(ChannelSet(.requests)) || requests == RequestFilter())
+            && (!channels.contains(ChannelSet(.providers)) || providers.isEmpty)
+    }
+
+    private static func matches(_ wanted: [[UInt8]], _ field: FieldRange, _ segment: Segment) -> Bool {
+        if wanted.isEmpty { return true }
+        guard field.isPresent else { return false }
+        let value = segment.text(of: field)
+        return wanted.contains { $0.count == value.count && value.elementsEqual($0) }
+    }
+}
+
+/// Text as it appears in an answer: short, so that an error never is larger than what caused it.
+func clip(_ text: some StringProtocol) -> String { text.count > 64 ? text.prefix(64) + "…" : String(text) }
+
+/// Search in text without regard to case.
+enum TextSearch {
+    /// - Parameter needle: lower case, not empty.
+    static func contains(_ needle: [UInt8], in text: UnsafeRawBufferPointer) -> Bool {
+        let isPlain = needle.allSatisfy { $0 < 0x80 }
+        if isPlain && text.allSatisfy({ $0 < 0x80 }) { return search(needle, text) }
+        // Letters beyond ASCII change their length with their case: fold the whole text.
+        return Array(String(decoding: text, as: UTF8.self).lowercased().utf8).withUnsafeBytes { search(needle, $0) }
+    }
+
+    private static func search(_ needle: [UInt8], _ text: UnsafeRawBufferPointer) -> Bool {
+        guard let first = needle.first, text.count >= needle.count else { return needle.isEmpty }
+        for start in 0...(text.count - needle.count) where lower(text[start]) == first {
+            var index = 1
+            while index < needle.count && lower(text[start + index]) == needle[index] { index += 1 }
+            if index == needle.count { return true }
+        }
+        return false
+    }
+
+    private static func lower(_ byte: UInt8) -> UInt8 { byte >= 65 && byte <= 90 ? byte + 32 : byte }
+}

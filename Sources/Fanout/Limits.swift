@@ -1,0 +1,39 @@
+// Every number that bounds what a peer can make grow. Values come from the configuration; docs/ARCHITECTURE.md lists them.
+
+/// Limits and times of the engine.
+public struct Limits: Sendable {
+    /// WebSocket connections at once.
+    public var clientsMax = 1000
+    /// Other connections at once.
+    public var httpConnectionsMax = 256
+    /// Spans waiting per client.
+    public var ringSpansMax = 256
+    /// Bytes of a client's outbox (answers, gaps, snapshots) beyond which its input rests.
+    public var outboxBytesMax = 65_536
+    /// One inbound message.
+    public var messageBytesMax = 65_536
+    /// Time for a request's head to be complete, and for its body to make progress.
+    public var requestTime = Duration.seconds(10)
+    /// Time that an idle kept-alive connection may stay.
+    public var keepAliveTime = Duration.seconds(30)
+    /// Time for a close handshake, and for a last answer to be taken.
+    public var closeTime = Duration.seconds(3)
+    public var heartbeatInterval = Duration.seconds(30)
+    public var clientTimeout = Duration.seconds(90)
+    /// Disconnect (4008) a slow consumer whose events history no longer has, instead of telling it a gap.
+    public var disconnectsSlowConsumers = false
+    /// Seconds between `stats_update`s for who does not ask for another interval.
+    public var statsInterval = 5
+    /// The kernel's send buffer per connection: what it keeps for a slow reader is not ours to drop any more.
+    public var sendBufferBytes: Int32 = 131_072
+    /// Bytes that one client is given in one round, so that it does not keep the others waiting.
+    public var roundBytesMax = 65_536
+
+    public var historyEventsMax = 10_000
+    public var historyBytesMax = 16_777_216
+    public var historyAgeMax = Duration.seconds(3600)
+    /// One event's `data`.
+    public var eventBytesMax = 262_144
+
+    public init() {}
+}

@@ -1,0 +1,202 @@
+// A stretch of history: events as JSON with what filters ask of them, and beside it the same events as ready frames.
+//
+// The history part is one flat block of memory, offsets instead of pointers, under a versioned header, so that it means
+// the same wherever it is mapped. See docs/ARCHITECTURE.md, "Segments".
+
+import Protocol
+import Synchronization
+
+/// A range of a segment's bytes. `length == absent`: the event has no such field.
+struct FieldRange {
+    var offset: UInt32
+    var length: UInt32
+
+    static let absentLength = UInt32.max
+    static let absent = FieldRange(offset: 0, length: absentLength)
+    var isPresent: Bool { length != FieldRange.absentLength }
+}
+
+/// What the fan-out knows of one event. Fixed layout, part of the segment's flat block.
+struct EventEntry {
+    /// The whole message as JSON.
+    var json: FieldRange
+    /// The origin's instant, microseconds since 1970.
+    var timestamp: Int64
+    /// When it was published, nanoseconds of the monotonic clock.
+    var published: UInt64
+    /// `latency_ms`, rounded down; `noLatency` without one.
+    var latency: Int64
+    var component: FieldRange
+    var providerID: FieldRange
+    var modelID: FieldRange
+    var userID: FieldRange
+    var message: FieldRange
+    /// Bits of the channels that it goes to; four bits for an event published to `all`.
+    var channels: ChannelSet
+    /// `Severity.bit`.
+    var severity: UInt8
+    var flags: UInt8
+
+    static let noLatency = Int64.min
+    /// Published to `all`: passes every filter.
+    static let passesFilters: UInt8 = 1
+    /// Its data names a level.
+    static let hasLevel: UInt8 = 128
+    /// Has `success: false`.
+    static let isFailure: UInt8 = 2
+    /// Superseded for clients that are behind by a later event of the same provider.
+    static let isConflatable: UInt8 = 4
+}
+
+/// The first bytes of a segment's flat block.
+struct SegmentHeader {
+    static let magic: UInt32 = 0x676C_7773  // "glws"
+    static let version: UInt32 = 1
+
+    var magic = SegmentHeader.magic
+    var version = SegmentHeader.version
+    var firstSequence: UInt64
+    var count: UInt32 = 0
+    var bytesUsed: UInt32 = 0
+    var entriesMax: UInt32
+    var bytesMax: UInt32
+}
+
+/// A segment of history and its frame logs.
+///
+/// Written by the hub under its lock, only ever by appending. Read by the shards without a lock up to the sequence that
+/// they loaded from `Hub.head` (acquire; the hub stores it with release after the bytes are in place).
+final class Segment: @unchecked Sendable {  // Sendable because of the rule above.
+    let firstSequence: UInt64
+    private let block: UnsafeMutableRawPointer
+    private let entriesMax: Int
+    private let bytesMax: Int
+    private let entries: UnsafeMutablePointer<EventEntry>
+    private let bytes: UnsafeMutablePointer<UInt8>
+    /// Frames of the text encoding; empty until the first client needs them (memory that is never touched costs nothing).
+    let textFrames: FrameLog
+    /// The segment after this one. Writer: the hub, once, before it stores a head beyond this segment. Readers: shards.
+    private let successor = Atomic<UnsafeMutableRawPointer?>(nil)
+    /// Number of events. Confined to the hub's lock; shards go by `Hub.head`.
+    private(set) var count = 0
+    private(set) var bytesUsed = 0
+    /// When the newest event came in, nanoseconds of the monotonic clock; confined to the hub's lock.
+    private(set) var lastPublished: UInt64 = 0
+
+    init(firstSequence: UInt64, entriesMax: Int, bytesMax: Int) {
+        self.firstSequence = firstSequence
+        self.entriesMax = entriesMax
+        self.bytesMax = bytesMax
+        let entriesOffset = 64
+        let bytesOffset = entriesOffset + entriesMax * MemoryLayout<EventEntry>.stride
+        block = .allocate(byteCount: bytesOffset + bytesMax, alignment: 64)
+        block.initializeMemory(
+            as: SegmentHeader.self,
+            to: SegmentHeader(firstSequence: firstSequence, entriesMax: UInt32(entriesMax), bytesMax: UInt32(bytesMax)))
+        entries = (block + entriesOffset).bindMemory(to: EventEntry.self, capacity: entriesMax)
+        bytes = (block + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
+        textFrames = FrameLog(framesMax: entriesMax, bytesMax: bytesMax + entriesMax * 10)
+    }
+
+    deinit {
+        block.deallocate()
+        if let next = successor.load(ordering: .relaxed) { Unmanaged<Segment>.fromOpaque(next).release() }
+    }
+
+    var next: Segment? { successor.load(ordering: .acquiring).map { Unmanaged<Segment>.fromOpaque($0).takeUnretainedValue() } }
+
+    /// Links the following segment. Under the hub's lock, once.
+    func link(_ segment: Segment) {
+        successor.store(Unmanaged.passRetained(segment).toOpaque(), ordering: .releasing)
+    }
+
+    /// Whether an event of this size still fits.
+    func fits(_ size: Int) -> Bool { count < entriesMax && bytesUsed + size <= bytesMax }
+
+    /// Appends raw bytes to the event in making. Under the hub's lock; the caller has checked `fits`.
+    func write(_ source: UnsafeRawBufferPointer) -> FieldRange {
+        precondition(bytesUsed + source.count <= bytesMax)
+        if let base = source.baseAddress { UnsafeMutableRawPointer(bytes + bytesUsed).copyMemory(from: base, byteCount: source.count) }
+        defer { bytesUsed += source.count }
+        return FieldRange(offset: UInt32(bytesUsed), length: UInt32(source.count))
+    }
+
+    /// Completes the event in making. Under the hub's lock.
+    func append(_ entry: EventEntry) {
+        precondition(count < entriesMax)
+        (entries + count).initialize(to: entry)
+        count += 1
+        lastPublished = entry.published
+        block.storeBytes(of: UInt32(count), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.count) ?? 16, as: UInt32.self)
+        block.storeBytes(of: UInt32(bytesUsed), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.bytesUsed) ?? 20, as: UInt32.self)
+    }
+
+    /// Makes the frames of all events so far. Under the hub's lock.
+    func fillTextFrames() {
+        for index in textFrames.count..<count { textFrames.append(text: text(of: (entries + index).pointee.json)) }
+    }
+
+    /// An event's entry. Any thread that knows `index` to be published.
+    @inline(__always)
+    func entry(at index: Int) -> UnsafePointer<EventEntry> { UnsafePointer(entries + index) }
+
+    /// Bytes of the segment; valid while the segment lives.
+    @inline(__always)
+    func text(of range: FieldRange) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: bytes + Int(range.offset), count: range.isPresent ? Int(range.length) : 0)
+    }
+}
+
+/// Frames of one encoding, contiguous, ready for the wire. Same rule of access as its segment.
+final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
+    private let offsets: UnsafeMutablePointer<UInt32>
+    private let framesMax: Int
+    private let bytesMax: Int
+    let bytes: UnsafeMutableRawPointer
+    /// Confined to the hub's lock.
+    private(set) var count = 0
+    /// How many frames shards may read: stored (release) after their bytes are in place.
+    private let readable = Atomic<Int>(0)
+
+    init(framesMax: Int, bytesMax: Int) {
+        self.framesMax = framesMax
+        self.bytesMax = bytesMax
+        offsets = .allocate(capacity: framesMax + 1)
+        offsets.initialize(to: 0)
+        bytes = .allocate(byteCount: bytesMax, alignment: 16)
+    }
+
+    deinit {
+        offsets.deallocate()
+        bytes.deallocate()
+    }
+
+    /// Frames ready to be sent; any thread.
+    var readableCount: Int { readable.load(ordering: .acquiring) }
+
+    func append(text payload: UnsafeRawBufferPointer) {
+        precondition(count < framesMax)
+        let start = Int(offsets[count])
+        precondition(start + payload.count + 10 <= bytesMax)
+        let header = FrameWriter.writeHeader(.text, payloadBytes: payload.count, to: bytes + start)
+        if let base = payload.baseAddress { (bytes + start + header).copyMemory(from: base, byteCount: payload.count) }
+        (offsets + count + 1).initialize(to: UInt32(start + header + payload.count))
+        count += 1
+        readable.store(count, ordering: .releasing)
+    }
+
+    /// Where frame `index` begins; `index == readableCount` gives the end of the last.
+    @inline(__always)
+    func offset(of index: Int) -> UInt32 { offsets[index] }
+
+    /// The frame that the byte at `offset` belongs to. Binary search; for the rare case of a frame cut by a full socket.
+    func index(containing offset: UInt32) -> Int {
+        var low = 0
+        var high = readableCount
+        while low + 1 < high {
+            let middle = (low + high) / 2
+            if offsets[middle] <= offset { low = middle } else { high = middle }
+        }
+        return low
+    }
+}

@@ -1,0 +1,170 @@
+// The subscription protocol: JSON messages of a client, and their answers.
+
+import Base
+import Protocol
+
+extension Shard {
+    /// Takes one message of a client.
+    func converse(_ payload: UnsafeRawBufferPointer, with index: UInt32) {
+        do throws(MessageError) {
+            try obey(payload, from: index)
+        } catch {
+            refuse(error, to: index)
+        }
+    }
+
+    private func refuse(_ failure: MessageError, to index: UInt32) {
+        send(FrameWriter.frame(.text, ControlMessage.error(failure, at: hub.clock.now())), to: index)
+    }
+
+    private func obey(_ payload: UnsafeRawBufferPointer, from index: UInt32) throws(MessageError) {
+        let message: JSON
+        do throws(JSONError) {
+            message = try JSON(parsing: payload, depthMax: 16)
+        } catch {
+            throw MessageError(code: .invalidJSON, message: "the message is not JSON", details: "\(error)")
+        }
+        guard case .object = message else {
+            throw MessageError(code: .invalidMessage, message: "the message is not an object", details: "")
+        }
+        let id = message["id"]
+        switch id {
+        case nil, .string, .number: break
+        default: throw MessageError(code: .invalidMessage, message: "id is neither text nor number", details: "")
+        }
+        guard let type = message["type"]?.string else {
+            throw MessageError(code: .invalidMessage, message: "the message has no type", details: "", id: id)
+        }
+        let client = client(index)
+        switch type {
+        case "ping":
+            let pong = ControlMessage.heartbeat("pong", at: hub.clock.now(), id: id, position: position(of: client))
+            send(FrameWriter.frame(.text, pong), to: index)
+        case "pong": break
+        case "auth":
+            // Whoever reaches the port is served: there is nothing that a token could change.
+            acknowledge(id, index)
+        case "subscribe": try subscribe(message, id, index)
+        case "unsubscribe": try unsubscribe(message, id, index)
+        default:
+            throw MessageError(
+                code: .unknownType, message: "unknown type '\(clip(type))'",
+                details: "known are subscribe, unsubscribe, ping, pong, auth", id: id)
+        }
+    }
+
+    private func acknowledge(_ id: JSON?, _ index: UInt32) {
+        guard let id else { return }
+        let ack = ControlMessage.ack(id: id, at: hub.clock.now(), channels: client(index).pointee.details.subscription.channels)
+        send(FrameWriter.frame(.text, ack), to: index)
+    }
+
+    /// The channels that a message names; the ones that do not exist are answered with an error.
+    private func channels(of message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) -> ChannelSet {
+        guard case .array(let items)? = message["data"]?["channels"] else {
+            throw MessageError(code: .invalidMessage, message: "data.channels is not a list", details: "", id: id)
+        }
+        var found: ChannelSet = []
+        var unknown: [String] = []
+        for item in items {
+            if let name = item.string, let channel = Channel(name: name) {
+                found.insert(ChannelSet(channel))
+            } else {
+                unknown.append(item.string.map { clip($0) } ?? "(not a text)")
+            }
+        }
+        if !unknown.isEmpty {
+            let failure = MessageError(
+                code: .invalidChannel, message: "invalid channel", details: clip(unknown.prefix(4).joined(separator: ", ")), id: id)
+            if found.isEmpty { throw failure }
+            refuse(failure, to: index)
+        } else if found.isEmpty {
+            throw MessageError(code: .invalidMessage, message: "data.channels is empty", details: "", id: id)
+        }
+        return found
+    }
+
+    private func subscribe(_ message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) {
+        for name in ["since", "history"] where message["data"]?[name] != nil {
+            throw MessageError(
+                code: .invalidMessage, message: "\(name) is not supported by this version",
+                details: "subscribe without it for live events", id: id)
+        }
+        let before = client(index).pointee.details.subscription
+        var named = try channels(of: message, id, index)
+        var subscription = before
+        subscription.channels.formUnion(named)
+        switch message["data"]?["filters"] {
+        case nil, .null: break
+        case .object(let members):
+            for (name, value) in members {
+                do throws(FilterError) {
+                    try subscription.setFilters(of: name, to: value, statsInterval: limits.statsInterval)
+                } catch {
+                    refuse(MessageError(code: .invalidFilter, message: "invalid filter", details: "\(error)", id: id), to: index)
+                    // A channel whose filter is not understood is not opened wider than was asked for.
+                    guard let channel = Channel(name: name) else { continue }
+                    let wasThere = before.channels.contains(ChannelSet(channel))
+                    if !wasThere {
+                        named.remove(ChannelSet(channel))
+                        subscription.channels.remove(ChannelSet(channel))
+                    }
+                }
+            }
+        default:
+            throw MessageError(code: .invalidFilter, message: "data.filters is not an object", details: "", id: id)
+        }
+        if named.isEmpty { return }
+        subscribe(index, to: subscription, fresh: named, answer: answer(id, subscription))
+    }
+
+    private func unsubscribe(_ message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) {
+        var subscription = client(index).pointee.details.subscription
+        let named = try channels(of: message, id, index)
+        if named.contains(ChannelSet(.all)) {
+            subscription.channels = []
+        } else {
+            // Who has everything and gives one up keeps the others by name.
+            if subscription.channels.contains(ChannelSet(.all)) { subscription.channels = .everyChannel }
+            subscription.channels.subtract(named)
+        }
+        subscribe(index, to: subscription, fresh: [], answer: answer(id, subscription))
+    }
+
+    private func answer(_ id: JSON?, _ subscription: Subscription) -> [UInt8] {
+        id.map { ControlMessage.ack(id: $0, at: hub.clock.now(), channels: subscription.channels) } ?? []
+    }
+}
+
+extension Subscription {
+    /// Replaces the filters of one channel by an object of parameters.
+    mutating func setFilters(of name: String, to value: JSON, statsInterval: Int) throws(FilterError) {
+        guard let channel = Channel(name: name), channel != .all else {
+            throw FilterError("'\(clip(name))' is not one of logs, stats, providers, requests")
+        }
+        guard channels.effective.contains(ChannelSet(channel)) else {
+            throw FilterError("filters for \(channel.name), which is not subscribed")
+        }
+        guard case .object(let parameters) = value else { throw FilterError("the filters of \(channel.name) are not an object") }
+        var changed = filters
+        changed.clear(channel, statsInterval: statsInterval)
+        for (parameter, wanted) in parameters { try changed.set(parameter, to: Subscription.text(of: wanted, parameter), on: channel) }
+        filters = changed
+    }
+
+    private static func text(of value: JSON, _ parameter: String) throws(FilterError) -> String {
+        switch value {
+        case .string(let text): return text
+        case .number(let text): return text
+        case .bool(let flag): return flag ? "true" : "false"
+        case .array(let items):
+            var texts: [String] = []
+            for item in items {
+                guard let text = item.string else { throw FilterError("\(parameter) has a value that is not a text") }
+                texts.append(text)
+            }
+            return texts.joined(separator: ",")
+        default: throw FilterError("\(parameter) is neither text nor number")
+        }
+    }
+}

@@ -1,0 +1,84 @@
+// Which client is in which group.
+
+import Base
+import Protocol
+
+extension Shard {
+    /// Gives a client a subscription: moves it between groups, and sends what new subscribers get at once.
+    ///
+    /// - Parameters:
+    ///   - subscription: everything the client is subscribed to from now on.
+    ///   - fresh: the channels whose present state it is to get.
+    ///   - answer: a message that goes out before the first event that this allows; empty for none.
+    func subscribe(_ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: [UInt8] = []) {
+        assertOwned()
+        let client = client(index)
+        let details = client.pointee.details
+        let before = details.subscription
+        counters.count(before.channels, by: -1)
+        counters.count(subscription.channels, by: 1)
+        details.subscription = subscription
+        if client.pointee.group == nil || before.audience != subscription.audience {
+            leaveGroup(index)
+            if !subscription.channels.isEmpty { enterGroup(index, subscription.audience) }
+        }
+        if !answer.isEmpty { enqueue(FrameWriter.frame(.text, answer), for: index) }
+        if fresh.effective.contains(ChannelSet(.providers)) { enqueue(hub.providerFrames(wanted: subscription.filters.providers), for: index) }
+        if before.statsGroup != subscription.statsGroup {
+            if let old = before.statsGroup { leaveStats(index, old) }
+            if let new = subscription.statsGroup { enterStats(index, new) }
+        }
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    private func enterGroup(_ index: UInt32, _ audience: Audience) {
+        let group: Group
+        if let present = groups[audience] {
+            group = present
+        } else {
+            group = Group(audience)
+            groups[audience] = group
+            groupList.append(group)
+        }
+        client(index).pointee.groupPosition = group.add(index)
+        client(index).pointee.group = Unmanaged.passUnretained(group)
+    }
+
+    private func leaveGroup(_ index: UInt32) {
+        let client = client(index)
+        guard let group = client.pointee.group?.takeUnretainedValue() else { return }
+        let position = client.pointee.groupPosition
+        if let moved = group.remove(at: position) { self.client(moved).pointee.groupPosition = position }
+        client.pointee.group = nil
+        if group.members.isEmpty {
+            groups[group.audience] = nil
+            groupList.removeAll { $0 === group }
+        }
+    }
+
+    private func enterStats(_ index: UInt32, _ key: StatsGroup) {
+        let (number, present) = hub.join(key)
+        let stats = statsGroups[key] ?? StatsMembers(number: number)
+        statsGroups[key] = stats
+        stats.members.insert(index)
+        if let present { push(present, number: number, to: index) }
+    }
+
+    private func leaveStats(_ index: UInt32, _ key: StatsGroup) {
+        guard let stats = statsGroups[key] else { return }
+        stats.members.remove(index)
+        if stats.members.isEmpty { statsGroups[key] = nil }
+        hub.leave(key)
+    }
+
+    /// Takes a connection that ends out of everything.
+    func leaveGroups(_ index: UInt32) {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.http) else { return }
+        let subscription = client.pointee.details.subscription
+        leaveGroup(index)
+        if let key = subscription.statsGroup { leaveStats(index, key) }
+        counters.count(subscription.channels, by: -1)
+        counters.clients.subtract(1, ordering: .relaxed)
+    }
+}

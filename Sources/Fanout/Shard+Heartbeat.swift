@@ -1,0 +1,114 @@
+// Pings, time-outs and deadlines, by the shard's wheel.
+
+import Base
+import Glibc
+import Protocol
+
+extension Shard {
+    // MARK: wheel
+
+    /// Sets the one deadline of a connection.
+    func schedule(_ index: UInt32, in ticks: UInt32) {
+        unschedule(index)
+        let client = client(index)
+        let wait = max(1, ticks)
+        client.pointee.deadline = tick &+ wait
+        let bucket = Int((tick &+ min(wait, UInt32(Wheel.buckets - 1))) % UInt32(Wheel.buckets))
+        client.pointee.wheelBucket = Int32(bucket)
+        client.pointee.wheelPrevious = Wheel.none
+        client.pointee.wheelNext = wheel[bucket]
+        if wheel[bucket] != Wheel.none { self.client(wheel[bucket]).pointee.wheelPrevious = index }
+        wheel[bucket] = index
+    }
+
+    func unschedule(_ index: UInt32) {
+        let client = client(index)
+        guard client.pointee.wheelBucket >= 0 else { return }
+        let next = client.pointee.wheelNext
+        let previous = client.pointee.wheelPrevious
+        if previous == Wheel.none { wheel[Int(client.pointee.wheelBucket)] = next } else { self.client(previous).pointee.wheelNext = next }
+        if next != Wheel.none { self.client(next).pointee.wheelPrevious = previous }
+        client.pointee.wheelBucket = -1
+    }
+
+    /// Moves the wheel to the present tick; looks only at connections whose bucket comes up.
+    func turnWheel() {
+        let now = UInt32(truncatingIfNeeded: 1 + (hub.clock.monotonic() &- tickOrigin) / UInt64(Wheel.tickMilliseconds * 1_000_000))
+        // After a long stop of the machine every bucket is due once, not once per tick slept.
+        if now &- tick > UInt32(Wheel.buckets) { tick = now &- UInt32(Wheel.buckets) }
+        while tick != now {
+            tick &+= 1
+            let bucket = Int(tick % UInt32(Wheel.buckets))
+            var index = wheel[bucket]
+            wheel[bucket] = Wheel.none
+            while index != Wheel.none {
+                let client = client(index)
+                let next = client.pointee.wheelNext
+                client.pointee.wheelBucket = -1
+                let left = Int32(bitPattern: client.pointee.deadline &- tick)
+                if left > 0 { schedule(index, in: UInt32(left)) } else if !client.pointee.flags.contains(.ended) { expire(index) }
+                index = next
+            }
+        }
+    }
+
+    private func expire(_ index: UInt32) {
+        let client = client(index)
+        if !client.pointee.flags.isDisjoint(with: [.closing, .lingering, .endAfterFlush]) {
+            end(index)
+        } else if client.pointee.flags.contains(.http) {
+            expireRequest(index)
+        } else {
+            beat(index)
+        }
+    }
+
+    private func expireRequest(_ index: UInt32) {
+        let client = client(index)
+        guard let exchange = client.pointee.details.exchange, exchange.head != nil || !exchange.input.isEmpty else {
+            end(index)
+            return
+        }
+        answer(index, .error(408, "the request did not arrive within \(limits.requestTime)"), keepAlive: false, headOnly: false)
+    }
+
+    // MARK: signs of life
+
+    private func beat(_ index: UInt32) {
+        let client = client(index)
+        let interval = max(1, Wheel.ticks(limits.heartbeatInterval))
+        let timeout = max(1, Wheel.ticks(limits.clientTimeout))
+        if !client.pointee.ring.isEmpty, tick &- client.pointee.lastProgress >= timeout {
+            // It does not take our bytes, so a close frame would not reach it either.
+            end(index)
+            return
+        }
+        let silent = tick &- client.pointee.lastReceived
+        if silent >= timeout {
+            close(index, .timeout)
+            return
+        }
+        if silent >= interval, tick &- client.pointee.lastPing >= interval {
+            client.pointee.lastPing = tick
+            // One behind what waits anyway would tell nothing that the waiting bytes do not.
+            if client.pointee.ring.isEmpty { ping(index) }
+        }
+        let sincePing = tick &- client.pointee.lastPing
+        let nextPing = max(interval - min(interval, silent), interval - min(interval, sincePing))
+        schedule(index, in: max(1, min(nextPing == 0 ? interval : nextPing, timeout - silent)))
+    }
+
+    private func ping(_ index: UInt32) {
+        let position = position(of: client(index))
+        if client(index).pointee.flags.contains(.jsonHeartbeat) {
+            send(FrameWriter.frame(.text, ControlMessage.heartbeat("ping", at: hub.clock.now(), position: position)), to: index)
+        } else {
+            send(FrameWriter.frame(.ping, Array(position.utf8)), to: index)
+        }
+    }
+
+    /// The id up to which everything is settled for whoever reads up to the end of the ring.
+    func position(of client: UnsafeMutablePointer<Client>) -> String {
+        hub.epoch.id((client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor) - 1)
+    }
+}

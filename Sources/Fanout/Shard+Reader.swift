@@ -1,0 +1,305 @@
+// From the socket inwards: bytes to requests, upgrades and messages.
+
+import Base
+import Glibc
+import Host
+import Protocol
+
+extension Shard {
+    /// Reads what a socket has, up to a bound per round.
+    func receive(_ index: UInt32) {
+        assertOwned()
+        let client = client(index)
+        client.pointee.flags.remove(.moreInput)
+        for _ in 0..<8 {
+            if client.pointee.flags.contains(.ended) { return }
+            if !client.pointee.flags.isDisjoint(with: [.inputPaused, .answering]) {
+                // Read on when the outbox has room; the edge has been seen, so it must be remembered.
+                client.pointee.flags.insert(.moreInput)
+                return
+            }
+            if !client.pointee.details.pausedInput.isEmpty {
+                var input = client.pointee.details.pausedInput
+                client.pointee.details.pausedInput = []
+                input.withUnsafeMutableBytes { take($0, from: index) }
+                continue
+            }
+            let count = recv(client.pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
+            if count > 0 {
+                client.pointee.lastReceived = tick
+                take(UnsafeMutableRawBufferPointer(rebasing: readBuffer[0..<count]), from: index)
+                // Not stopping at a short read: a FIN may have come with the data, and its edge is this one.
+                continue
+            }
+            if count == 0 {
+                peerEnded(index)
+                return
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: return
+            default:
+                end(index)
+                return
+            }
+        }
+        client.pointee.flags.insert(.moreInput)
+        markReady(index)
+    }
+
+    private func peerEnded(_ index: UInt32) {
+        let client = client(index)
+        client.pointee.flags.insert(.peerEnded)
+        // A half-closed HTTP peer still reads its answer; a WebSocket without close handshake is over.
+        if client.pointee.flags.contains(.http), !client.pointee.ring.isEmpty || client.pointee.flags.contains(.answering),
+            !client.pointee.flags.contains(.lingering)
+        {
+            client.pointee.flags.insert(.endAfterFlush)
+        } else {
+            end(index)
+        }
+    }
+
+    private func take(_ input: UnsafeMutableRawBufferPointer, from index: UInt32) {
+        let client = client(index)
+        if client.pointee.flags.contains(.lingering) { return }
+        if client.pointee.flags.contains(.http) {
+            if client.pointee.flags.contains(.endAfterFlush) { return }
+            client.pointee.details.exchange?.input.append(contentsOf: input)
+            serveRequests(index)
+        } else {
+            takeFrames(input, from: index)
+        }
+    }
+
+    // MARK: HTTP
+
+    /// Serves the requests that are complete in a connection's input, one after the other.
+    func serveRequests(_ index: UInt32) {
+        let client = client(index)
+        guard let exchange = client.pointee.details.exchange else { return }
+        var used = 0
+        defer { if used > 0 { exchange.input.removeFirst(min(used, exchange.input.count)) } }
+        do throws(HTTPError) {
+            while client.pointee.flags.isDisjoint(with: [.answering, .ended, .endAfterFlush]) {
+                if !hasRoom(client) {
+                    client.pointee.flags.insert(.inputPaused)
+                    return
+                }
+                if exchange.head == nil {
+                    guard used < exchange.input.count else { return }
+                    let parsed = try parseHead(exchange, from: used)
+                    guard let (head, headBytes) = parsed else { return }
+                    used += headBytes
+                    exchange.parser = RequestHeadParser()
+                    exchange.requests += 1
+                    switch delegate.route(head, from: client.pointee.details.address) {
+                    case .answer(let response):
+                        // The body of a refused request is not read: what follows cannot be told from a request.
+                        answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
+                        continue
+                    case .upgrade(let upgrade):
+                        let rest = Array(exchange.input[min(used, exchange.input.count)...])
+                        used = exchange.input.count
+                        self.upgrade(index, head, upgrade, rest: rest)
+                        return
+                    case .request(let bodyBytesMax):
+                        if !client.pointee.flags.contains(.plainHTTP) {
+                            client.pointee.flags.insert(.plainHTTP)
+                            counters.httpConnections.add(1, ordering: .relaxed)
+                        }
+                        try BodyDecoder.check(head.body, bytesMax: bodyBytesMax)
+                        exchange.head = head
+                        exchange.decoder = BodyDecoder(framing: head.body, bytesMax: bodyBytesMax)
+                        exchange.body = []
+                        if head.expectsContinue, head.body != .none {
+                            send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: index)
+                        }
+                        schedule(index, in: Wheel.ticks(limits.requestTime))
+                    }
+                }
+                guard let head = exchange.head, var decoder = exchange.decoder else { return }
+                exchange.decoder = nil
+                if !decoder.isComplete {
+                    used += try readBody(exchange, &decoder, from: used)
+                }
+                guard decoder.isComplete else {
+                    exchange.decoder = decoder
+                    schedule(index, in: Wheel.ticks(limits.requestTime))
+                    return
+                }
+                let request = Request(head: head, body: exchange.body, peer: client.pointee.details.address)
+                exchange.head = nil
+                exchange.body = []
+                respond(to: request, of: index)
+            }
+        } catch {
+            counters.protocolErrors.add(1, ordering: .relaxed)
+            used = exchange.input.count
+            answer(index, error.response, keepAlive: false, headOnly: false)
+        }
+    }
+
+    private func parseHead(_ exchange: HTTPExchange, from used: Int) throws(HTTPError) -> (head: RequestHead, headBytes: Int)? {
+        var failure: HTTPError?
+        let parsed = exchange.input.withUnsafeBytes { bytes -> (head: RequestHead, headBytes: Int)? in
+            do throws(HTTPError) {
+                return try exchange.parser.parse(UnsafeRawBufferPointer(rebasing: bytes[used...]))
+            } catch {
+                failure = error
+                return nil
+            }
+        }
+        if let failure { throw failure }
+        return parsed
+    }
+
+    private func readBody(_ exchange: HTTPExchange, _ decoder: inout BodyDecoder, from used: Int) throws(HTTPError) -> Int {
+        var failure: HTTPError?
+        var body = exchange.body
+        exchange.body = []
+        let count = exchange.input.withUnsafeBytes { bytes -> Int in
+            do throws(HTTPError) {
+                return try decoder.feed(UnsafeRawBufferPointer(rebasing: bytes[used...]), into: &body)
+            } catch {
+                failure = error
+                return 0
+            }
+        }
+        exchange.body = body
+        if let failure { throw failure }
+        return count
+    }
+
+    private func respond(to request: Request, of index: UInt32) {
+        let client = client(index)
+        let handle = ClientHandle(index: index, generation: client.pointee.generation)
+        let keepAlive = request.head.keepsAlive
+        let headOnly = request.head.method == "HEAD"
+        client.pointee.flags.insert(.answering)
+        unschedule(index)
+        let response = delegate.respond(to: request) { [weak self] response in
+            self?.post { shard in
+                guard let index = shard.find(handle) else { return }
+                shard.client(index).pointee.flags.remove(.answering)
+                shard.answer(index, response, keepAlive: keepAlive, headOnly: headOnly)
+                shard.serveRequests(index)
+                if shard.client(index).pointee.flags.contains(.moreInput) { shard.markReady(index) }
+            }
+        }
+        if let response {
+            client.pointee.flags.remove(.answering)
+            answer(index, response, keepAlive: keepAlive, headOnly: headOnly)
+        }
+    }
+
+    /// Sends a response; without `keepAlive` the connection ends after it.
+    func answer(_ index: UInt32, _ response: Response, keepAlive: Bool, headOnly: Bool) {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.ended) else { return }
+        if !client.pointee.flags.contains(.plainHTTP) {
+            client.pointee.flags.insert(.plainHTTP)
+            counters.httpConnections.add(1, ordering: .relaxed)
+        }
+        var stays = keepAlive && !client.pointee.flags.contains(.peerEnded)
+        if hub.shards.reduce(0, { $0 + $1.counters.httpConnections.load(ordering: .relaxed) }) > limits.httpConnectionsMax { stays = false }
+        if !stays { client.pointee.flags.insert(.endAfterFlush) }
+        schedule(index, in: Wheel.ticks(stays ? limits.keepAliveTime : limits.closeTime))
+        send(response.serialize(keepAlive: stays, headOnly: headOnly), to: index)
+    }
+
+    // MARK: upgrade
+
+    private func upgrade(_ index: UInt32, _ head: RequestHead, _ upgrade: Upgrade, rest: [UInt8]) {
+        let client = client(index)
+        if hub.clients.add(1, ordering: .relaxed).newValue > limits.clientsMax {
+            hub.clients.subtract(1, ordering: .relaxed)
+            counters.refused.add(1, ordering: .relaxed)
+            answer(
+                index, .error(503, "max_clients (\(limits.clientsMax)) is reached", fields: [("Retry-After", "5")]), keepAlive: false,
+                headOnly: false)
+            return
+        }
+        if client.pointee.flags.contains(.plainHTTP) { counters.httpConnections.subtract(1, ordering: .relaxed) }
+        client.pointee.flags.subtract([.http, .plainHTTP])
+        client.pointee.details.exchange = nil
+        client.pointee.details.userAgent = String((head.first("user-agent") ?? "").prefix(200))
+        if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
+        counters.clients.add(1, ordering: .relaxed)
+        hub.beginTextFrames()
+        enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
+        client.pointee.lastPing = tick
+        // Pings are spread over the interval from the start, however many clients come at once.
+        let interval = Wheel.ticks(limits.heartbeatInterval)
+        schedule(index, in: max(1, interval / 2 + UInt32.random(in: 0...max(1, interval / 2), using: &random)))
+        if upgrade.welcomes {
+            let message = ControlMessage.welcome(
+                epoch: hub.epoch, sequence: cursor - 1, limits: limits, role: "admin", at: hub.clock.now())
+            enqueue(FrameWriter.frame(.text, message), for: index)
+        }
+        subscribe(index, to: upgrade.subscription, fresh: upgrade.subscription.channels)
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+        if !rest.isEmpty {
+            var input = rest
+            input.withUnsafeMutableBytes { takeFrames($0, from: index) }
+        }
+    }
+
+    // MARK: WebSocket
+
+    private func takeFrames(_ input: UnsafeMutableRawBufferPointer, from index: UInt32) {
+        let client = client(index)
+        var rest = input
+        while client.pointee.flags.isDisjoint(with: [.ended, .endAfterFlush]) {
+            guard hasRoom(client) else {
+                client.pointee.flags.insert(.inputPaused)
+                client.pointee.details.pausedInput = Array(rest)
+                return
+            }
+            guard let action = client.pointee.receiver.next(&rest) else { return }
+            switch action {
+            case .message(let opcode, let payload):
+                counters.messagesReceived.add(1, ordering: .relaxed)
+                if let answer = delegate.intercept(opcode, payload) {
+                    send(answer, to: index)
+                } else {
+                    converse(payload, with: index)
+                }
+            case .ping(let payload): send(FrameWriter.frame(.pong, payload), to: index)
+            case .pong: break
+            case .close(let code, _):
+                // RFC 6455 §5.5.1: the answer carries the code that came. If we began, it has been answered now.
+                if client.pointee.flags.contains(.closing) {
+                    client.pointee.flags.insert(.endAfterFlush)
+                    if client.pointee.ring.isEmpty { drain(index) }
+                } else {
+                    finish(index, FrameWriter.close(code))
+                    client.pointee.flags.insert(.endAfterFlush)
+                    if !client.pointee.flags.contains(.blocked) { drain(index) }
+                }
+            case .fail(let code, let reason):
+                counters.protocolErrors.add(1, ordering: .relaxed)
+                finish(index, FrameWriter.close(code, reason))
+                client.pointee.flags.insert(.endAfterFlush)
+                if !client.pointee.flags.contains(.blocked) { drain(index) }
+            }
+        }
+    }
+
+    /// Puts our close frame into the ring; nothing follows it.
+    private func finish(_ index: UInt32, _ frame: [UInt8]) {
+        let client = client(index)
+        enqueue(frame, for: index)
+        client.pointee.flags.insert(.closing)
+        schedule(index, in: Wheel.ticks(limits.closeTime))
+    }
+
+    /// Begins the close handshake from our side.
+    func close(_ index: UInt32, _ code: CloseCode) {
+        let client = client(index)
+        guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .http]) else { return }
+        // What has not begun is not sent any more: a client that is closed for being slow would never see the frame.
+        finish(index, FrameWriter.close(code, code.reason))
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+}

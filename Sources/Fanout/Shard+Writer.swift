@@ -1,0 +1,238 @@
+// From the ring to the socket: whatever waits for a client goes out in one write.
+
+import Base
+import Glibc
+import Protocol
+
+extension Shard {
+    // MARK: filling the ring
+
+    /// Appends a run of a frame log; grows the newest span where it is its neighbour.
+    /// - Returns: false when the ring is full.
+    @inline(__always)
+    func push(_ run: Run, of segment: Segment, to client: UnsafeMutablePointer<Client>) -> Bool {
+        let start = UnsafeRawPointer(segment.textFrames.bytes) + Int(run.from)
+        if let newest = client.pointee.ring.newest(capacity: slots.capacity), newest.pointee.kind == .log,
+            newest.pointee.start + Int(newest.pointee.length) == start
+        {
+            newest.pointee.length += run.to - run.from
+            newest.pointee.events += run.events
+            newest.pointee.last = run.last
+            return true
+        }
+        openRing(of: client)
+        let span = Span(
+            start: start, length: run.to - run.from, events: run.events, last: run.last,
+            owner: UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque()), kind: .log)
+        return client.pointee.ring.push(span, limit: limits.ringSpansMax, capacity: slots.capacity)
+    }
+
+    /// Sees to it that a client's ring has slots; its time without progress begins now.
+    @inline(__always)
+    func openRing(of client: UnsafeMutablePointer<Client>) {
+        if client.pointee.ring.hasSlots { return }
+        client.pointee.ring.lend(slots.borrow())
+        client.pointee.lastProgress = tick
+    }
+
+    /// Puts bytes of its own (an answer, a snapshot, a control frame) behind what waits for a client, and sends what can go.
+    func send(_ bytes: [UInt8], to index: UInt32) {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.ended), !bytes.isEmpty else { return }
+        enqueue(bytes, for: index)
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    /// As `send`, but without writing yet.
+    func enqueue(_ bytes: [UInt8], for index: UInt32) {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.ended), !bytes.isEmpty else { return }
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
+        memory.copyBytes(from: bytes)
+        guard let base = UnsafeRawPointer(memory.baseAddress) else { return }
+        openRing(of: client)
+        let span = Span(start: base, length: UInt32(bytes.count), events: 0, last: 0, owner: base, kind: .own)
+        // The ring has 32 slots beyond `ringSpansMax` for these. A peer that fills even those has its input resting since
+        // long: nothing but a fault of ours leads here.
+        guard client.pointee.ring.push(span, limit: slots.capacity, capacity: slots.capacity) else {
+            memory.deallocate()
+            end(index)
+            return
+        }
+        client.pointee.outboxBytes += UInt32(bytes.count)
+    }
+
+    /// Whether a client's outbox may take more answers; where not, its input rests.
+    func hasRoom(_ client: UnsafeMutablePointer<Client>) -> Bool {
+        Int(client.pointee.outboxBytes) < limits.outboxBytesMax && client.pointee.ring.depth < slots.capacity - 16
+    }
+
+    /// Lets go of what a span holds.
+    func release(_ span: Span) {
+        switch span.kind {
+        case .log, .void: break
+        case .own: UnsafeMutableRawPointer(mutating: span.owner).deallocate()
+        case .state: Unmanaged<StateFrame>.fromOpaque(span.owner).release()
+        }
+    }
+
+    // MARK: emptying it
+
+    /// Writes what waits for a client until nothing does, the socket is full, or its share of the round is used up.
+    func drain(_ index: UInt32) {
+        assertOwned()
+        let client = client(index)
+        var budget = limits.roundBytesMax
+        while true {
+            while let span = client.pointee.ring.peek(0, capacity: slots.capacity), span.pointee.kind == .void { client.pointee.ring.pop() }
+            if client.pointee.ring.isEmpty {
+                if client.pointee.flags.contains(.behind) && !client.pointee.flags.contains(.closing) { catchUp(index) }
+                if client.pointee.ring.isEmpty {
+                    finished(index)
+                    return
+                }
+            }
+            if budget <= 0 {
+                markReady(index)
+                return
+            }
+            let sent = write(client, budget: budget)
+            if sent < 0 {
+                switch errno {
+                case EAGAIN: client.pointee.flags.insert(.blocked)
+                case EINTR: continue
+                default: end(index)
+                }
+                return
+            }
+            budget -= sent
+            client.pointee.bytesSent += UInt64(sent)
+            client.pointee.lastProgress = tick
+            counters.bytesSent.add(UInt64(sent), ordering: .relaxed)
+            if !consume(sent, of: client) {
+                // Short: the socket is full. Its edge comes when there is room.
+                client.pointee.flags.insert(.blocked)
+                return
+            }
+        }
+    }
+
+    /// One system call over as many spans as fit.
+    private func write(_ client: UnsafeMutablePointer<Client>, budget: Int) -> Int {
+        guard let first = client.pointee.ring.peek(0, capacity: slots.capacity) else { return 0 }
+        if client.pointee.ring.depth == 1 {
+            sentPlan = min(Int(first.pointee.length), max(budget, 1))
+            return Glibc.send(client.pointee.descriptor, first.pointee.start, sentPlan, Int32(MSG_NOSIGNAL))
+        }
+        return withUnsafeTemporaryAllocation(of: iovec.self, capacity: 64) { vectors -> Int in
+            var count = 0
+            var total = 0
+            while count < 64, total < budget, let span = client.pointee.ring.peek(count, capacity: slots.capacity) {
+                let length = min(Int(span.pointee.length), budget - total)
+                vectors.initializeElement(
+                    at: count, to: iovec(iov_base: UnsafeMutableRawPointer(mutating: span.pointee.start), iov_len: length))
+                total += length
+                count += 1
+            }
+            sentPlan = total
+            var message = msghdr()
+            message.msg_iov = vectors.baseAddress
+            message.msg_iovlen = count
+            return sendmsg(client.pointee.descriptor, &message, Int32(MSG_NOSIGNAL))
+        }
+    }
+
+    /// Takes sent bytes out of the ring.
+    /// - Returns: whether everything that was given to the kernel was taken.
+    private func consume(_ sent: Int, of client: UnsafeMutablePointer<Client>) -> Bool {
+        var rest = sent
+        while rest > 0, let span = client.pointee.ring.peek(0, capacity: slots.capacity) {
+            if span.pointee.kind == .own { client.pointee.outboxBytes -= UInt32(min(rest, Int(span.pointee.length))) }
+            if rest < Int(span.pointee.length) {
+                span.pointee.start += rest
+                span.pointee.length -= UInt32(rest)
+                break
+            }
+            rest -= Int(span.pointee.length)
+            counters.deliveries.add(UInt64(span.pointee.events), ordering: .relaxed)
+            release(span.pointee)
+            client.pointee.ring.pop()
+        }
+        return sent == sentPlan
+    }
+
+    /// Everything is sent.
+    private func finished(_ index: UInt32) {
+        let client = client(index)
+        if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
+        if client.pointee.flags.contains(.endAfterFlush), !client.pointee.flags.contains(.lingering) {
+            // Our side ends first and the peer gets time to read: closing now would reset the connection under its last answer
+            // (RFC 9112 §9.6, RFC 6455 §7.1.1).
+            client.pointee.flags.insert(.lingering)
+            shutdown(client.pointee.descriptor, Int32(SHUT_WR))
+            if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: Wheel.ticks(limits.closeTime)) }
+            return
+        }
+        if client.pointee.flags.contains(.inputPaused) {
+            client.pointee.flags.remove(.inputPaused)
+            client.pointee.flags.insert(.moreInput)
+            markReady(index)
+        }
+    }
+
+    // MARK: clients that are behind
+
+    /// Feeds a client whose ring is empty from history, from its cursor on.
+    private func catchUp(_ index: UInt32) {
+        let client = client(index)
+        if client.pointee.flags.contains(.gap) {
+            client.pointee.flags.remove(.gap)
+            let message = ControlMessage.gap(
+                reason: "slow_consumer", channels: client.pointee.details.subscription.channels.effective,
+                after: hub.epoch.id(client.pointee.gapAfter), resume: hub.epoch.id(client.pointee.gapResume),
+                dropped: client.pointee.gapDropped, at: hub.clock.now())
+            client.pointee.gapDropped = 0
+            counters.gaps.add(1, ordering: .relaxed)
+            enqueue(FrameWriter.frame(.text, message), for: index)
+        }
+        guard let group = client.pointee.group?.takeUnretainedValue() else {
+            client.pointee.flags.remove(.behind)
+            return
+        }
+        while client.pointee.cursor < cursor {
+            guard let segment = segment(holding: client.pointee.cursor) else { break }
+            let first = Int(client.pointee.cursor - segment.firstSequence)
+            // A stretch at a time: as much as one round may send.
+            let end = min(first + 256, Int(min(segment.next?.firstSequence ?? cursor, cursor) - segment.firstSequence))
+            guard end > first else { break }
+            ensureFrames(of: segment, upTo: end)
+            catchUpRuns.removeAll(keepingCapacity: true)
+            group.collect(first..<end, of: segment, frames: segment.textFrames, into: &catchUpRuns)
+            for run in catchUpRuns where !push(run, of: segment, to: client) {
+                client.pointee.cursor = run.first
+                return
+            }
+            client.pointee.cursor = segment.firstSequence + UInt64(end)
+            if let newest = client.pointee.ring.newest(capacity: slots.capacity), Int(newest.pointee.length) >= limits.roundBytesMax {
+                break
+            }
+        }
+        if client.pointee.cursor >= cursor { client.pointee.flags.remove(.behind) }
+    }
+
+    /// The segment of history that an event is in; nil when this shard has let go of it.
+    func segment(holding sequence: UInt64) -> Segment? {
+        var low = 0
+        var high = segments.count
+        while low < high {
+            let middle = (low + high) / 2
+            if segments[middle].firstSequence <= sequence { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? nil : segments[low - 1]
+    }
+
+    /// Sees to it that the frames of the first `count` events of a segment exist.
+    func ensureFrames(of segment: Segment, upTo count: Int) {
+        if segment.textFrames.readableCount < count { hub.fillTextFrames(of: segment) }
+    }
+}

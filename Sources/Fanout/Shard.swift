@@ -1,0 +1,397 @@
+// A serial queue and the connections that it owns: their table, their epoll, and the rounds in which they are served.
+
+import Base
+import CLinux
+import Dispatch
+import Glibc
+import Host
+import Protocol
+import Synchronization
+
+/// One shard. Everything below belongs to `queue`; other threads speak to it by `post`, `adopt` and `ringDoorbell` only.
+///
+/// Sockets are watched edge-triggered by the shard's own epoll, which one Dispatch source watches in turn: a wake-up is paid
+/// once per round and not per socket. After a round the shard lingers in `epoll_wait` for two milliseconds, which spares the
+/// whole way through Dispatch where messages follow each other.
+public final class Shard: @unchecked Sendable {  // Sendable because all mutable state is used on `queue` only.
+    public let number: Int
+    public let queue: DispatchQueue
+    public let counters = ShardCounters()
+    let hub: Hub
+    let limits: Limits
+    let delegate: any ConnectionDelegate
+
+    // MARK: for other threads
+    /// Posted blocks that have not begun. Writers: any thread (add), the queue (subtract). Sequentially consistent with `isLingering`:
+    /// either the poster sees the lingering and wakes it, or the shard sees the block and does not linger.
+    private let pending = Atomic<Int>(0)
+    private let isLingering = Atomic<Bool>(false)
+    /// A round of fan-out is posted already.
+    private let bell = Atomic<Bool>(false)
+    /// The heartbeat loop's last beat that this shard answered.
+    let answeredBeat = Atomic<UInt64>(0)
+
+    // MARK: kernel
+    private let epoll: Int32
+    private let wakeUp: Int32
+    private var source: (any DispatchSourceRead)?
+    private var timer: (any DispatchSourceTimer)?
+    private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: Shard.eventsMax)
+    private static let eventsMax = 256
+    private static let wakeUpToken = UInt64.max
+
+    // MARK: table of connections
+    static let chunkSize = 256
+    private static let chunksMax = 1024
+    private let chunks = UnsafeMutablePointer<UnsafeMutablePointer<Client>>.allocate(capacity: Shard.chunksMax)
+    private var chunkCount = 0
+    private struct Place {
+        var generation: UInt32 = 0
+        var isTaken = false
+    }
+    private var places: [Place] = []
+    private var freePlaces: [UInt32] = []
+    /// Connections to be ended when the round is over: none goes while a loop may still hold its index.
+    private var doomed: [UInt32] = []
+    /// Clients that have more to send or to read than one round allows.
+    private var ready: [UInt32] = []
+
+    // MARK: shared by the connections
+    /// Where input is received; one for all.
+    let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
+    let slots: SlotPool
+    /// Groups by what they want, and the same as a list for the fan-out.
+    var groups: [Audience: Group] = [:]
+    var groupList: [Group] = []
+    var statsGroups: [StatsGroup: StatsMembers] = [:]
+
+    // MARK: fan-out
+    /// The part of history that this shard may read, oldest first.
+    var segments: [Segment] = []
+    /// The first event that has not been fanned out here.
+    var cursor: UInt64 = 1
+    var runs: [Run] = []
+    var catchUpRuns: [Run] = []
+    /// Bytes that the last write was asked to send.
+    var sentPlan = 0
+
+    // MARK: wheel
+    let wheel = UnsafeMutablePointer<UInt32>.allocate(capacity: Wheel.buckets)
+    var tick: UInt32 = 1
+    let tickOrigin: UInt64
+    var random: SystemRandomNumberGenerator = SystemRandomNumberGenerator()
+
+    /// - Throws: `SystemError` where the kernel gives no epoll or eventfd.
+    public init(number: Int, hub: Hub, delegate: any ConnectionDelegate) throws(SystemError) {
+        self.number = number
+        self.hub = hub
+        self.delegate = delegate
+        limits = hub.limits
+        queue = DispatchQueue(label: "shard-\(number)")
+        slots = SlotPool(spans: limits.ringSpansMax + 32)
+        wheel.initialize(repeating: Wheel.none, count: Wheel.buckets)
+        tickOrigin = hub.clock.monotonic()
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard epoll >= 0 else { throw SystemError("epoll_create1") }
+        wakeUp = clinux_eventfd()
+        guard wakeUp >= 0 else { throw SystemError("eventfd") }
+        var event = epoll_event()
+        event.events = clinux_EPOLLIN | clinux_EPOLLET
+        event.data.u64 = Shard.wakeUpToken
+        guard epoll_ctl(epoll, EPOLL_CTL_ADD, wakeUp, &event) == 0 else { throw SystemError("epoll_ctl") }
+    }
+
+    /// Starts serving. Once, after the hub knows all shards.
+    public func start() {
+        queue.sync {
+            if let segment = hub.newestSegment() {
+                segments = [segment]
+                cursor = hub.head.load(ordering: .acquiring)
+            }
+            let source = DispatchSource.makeReadSource(fileDescriptor: epoll, queue: queue)
+            source.setEventHandler { [self] in serve() }
+            source.activate()
+            self.source = source
+            let timer = DispatchSource.makeTimerSource(queue: queue)
+            timer.schedule(deadline: .now() + .milliseconds(Wheel.tickMilliseconds), repeating: .milliseconds(Wheel.tickMilliseconds))
+            timer.setEventHandler { [self] in
+                turnWheel()
+                finishRound()
+            }
+            timer.activate()
+            self.timer = timer
+        }
+    }
+
+    @inline(__always)
+    func assertOwned() {
+        #if DEBUG
+            dispatchPrecondition(condition: .onQueue(queue))
+        #endif
+    }
+
+    // MARK: from other threads
+
+    /// Runs `body` on the shard's queue; any thread.
+    public func post(_ body: @escaping @Sendable (Shard) -> Void) {
+        pending.add(1, ordering: .sequentiallyConsistent)
+        queue.async { [self] in
+            pending.subtract(1, ordering: .sequentiallyConsistent)
+            body(self)
+            finishRound()
+        }
+        if isLingering.load(ordering: .sequentiallyConsistent) {
+            var one: UInt64 = 1
+            _ = write(wakeUp, &one, 8)
+        }
+    }
+
+    /// Says that history has grown; any thread. Rings until the shard comes are one.
+    func ringDoorbell() {
+        if bell.exchange(true, ordering: .acquiringAndReleasing) { return }
+        post { shard in
+            shard.bell.store(false, ordering: .sequentiallyConsistent)
+            shard.fanOut()
+        }
+    }
+
+    /// Hands over a connection; any thread.
+    public func adopt(_ accepted: consuming AcceptedSocket) {
+        let peer = accepted.peer
+        let descriptor = accepted.release()
+        counters.connections.add(1, ordering: .relaxed)
+        post { $0.add(descriptor, from: peer) }
+    }
+
+    // MARK: rounds
+
+    private func serve() {
+        assertOwned()
+        // Bounded, so that the timer and posted blocks get their turn.
+        for _ in 0..<64 {
+            let count = epoll_wait(epoll, events, Int32(Shard.eventsMax), 0)
+            dispatch(count)
+            finishRound()
+            if count == Shard.eventsMax { continue }
+            isLingering.store(true, ordering: .sequentiallyConsistent)
+            var late: Int32 = 0
+            if pending.load(ordering: .sequentiallyConsistent) == 0 {
+                late = epoll_wait(epoll, events, Int32(Shard.eventsMax), 2)
+            }
+            isLingering.store(false, ordering: .sequentiallyConsistent)
+            guard late > 0 else { return }
+            dispatch(late)
+            finishRound()
+            if pending.load(ordering: .sequentiallyConsistent) > 0 { return }
+        }
+    }
+
+    private func dispatch(_ count: Int32) {
+        for position in 0..<Int(max(count, 0)) {
+            let event = events[position]
+            if event.data.u64 == Shard.wakeUpToken {
+                var value: UInt64 = 0
+                _ = read(wakeUp, &value, 8)
+                continue
+            }
+            let index = UInt32(truncatingIfNeeded: event.data.u64)
+            guard Int(index) < places.count, places[Int(index)].isTaken,
+                places[Int(index)].generation == UInt32(truncatingIfNeeded: event.data.u64 >> 32)
+            else { continue }
+            let client = client(index)
+            if event.events & clinux_EPOLLOUT != 0, client.pointee.flags.contains(.blocked) {
+                client.pointee.flags.remove(.blocked)
+                drain(index)
+            }
+            if event.events & (clinux_EPOLLIN | clinux_EPOLLRDHUP | clinux_EPOLLHUP | clinux_EPOLLERR) != 0,
+                !client.pointee.flags.contains(.ended)
+            {
+                receive(index)
+            }
+        }
+    }
+
+    /// Ends a round: who had more than a round allows goes on, and who was doomed goes.
+    func finishRound() {
+        if !ready.isEmpty {
+            let turn = ready
+            ready.removeAll(keepingCapacity: true)
+            for index in turn where places[Int(index)].isTaken {
+                let client = client(index)
+                guard client.pointee.flags.contains(.ready) else { continue }
+                client.pointee.flags.remove(.ready)
+                if !client.pointee.flags.contains(.blocked) { drain(index) }
+                if client.pointee.flags.contains(.moreInput), !client.pointee.flags.contains(.ended) { receive(index) }
+            }
+            // Again, but after whatever else waits for the queue.
+            if !ready.isEmpty { post { _ in } }
+        }
+        while let index = doomed.popLast() { destroy(index) }
+    }
+
+    /// Puts a client on the list for the next round.
+    func markReady(_ index: UInt32) {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.ready) else { return }
+        client.pointee.flags.insert(.ready)
+        ready.append(index)
+    }
+
+    // MARK: table
+
+    @inline(__always)
+    func client(_ index: UInt32) -> UnsafeMutablePointer<Client> {
+        chunks[Int(index) / Shard.chunkSize] + Int(index) % Shard.chunkSize
+    }
+
+    /// The connection that `handle` means, if it still is there.
+    func find(_ handle: ClientHandle) -> UInt32? {
+        guard Int(handle.index) < places.count, places[Int(handle.index)].isTaken,
+            places[Int(handle.index)].generation == handle.generation, !client(handle.index).pointee.flags.contains(.ended)
+        else { return nil }
+        return handle.index
+    }
+
+    /// Every connection of the table; the body must not end one.
+    func forEachClient(_ body: (UInt32, UnsafeMutablePointer<Client>) -> Void) {
+        for index in places.indices where places[index].isTaken { body(UInt32(index), client(UInt32(index))) }
+    }
+
+    private func add(_ descriptor: Int32, from peer: PeerAddress) {
+        assertOwned()
+        guard let index = takePlace() else {
+            _ = Glibc.close(descriptor)
+            counters.connections.subtract(1, ordering: .relaxed)
+            return
+        }
+        clinux_prepare(descriptor, limits.sendBufferBytes)
+        let details = ClientDetails(
+            id: hub.clientIDs.add(1, ordering: .relaxed).newValue, address: peer, since: hub.clock.now(),
+            subscription: Subscription(statsInterval: limits.statsInterval))
+        details.exchange = HTTPExchange()
+        client(index).initialize(
+            to: Client(
+                receiver: FrameReceiver(messageBytesMax: limits.messageBytesMax, acceptsBinary: delegate.acceptsBinary), details: details))
+        let client = client(index)
+        client.pointee.descriptor = descriptor
+        client.pointee.generation = places[Int(index)].generation
+        client.pointee.flags = [.http]
+        client.pointee.lastReceived = tick
+        client.pointee.lastProgress = tick
+        var event = epoll_event()
+        event.events = clinux_EPOLLIN | clinux_EPOLLOUT | clinux_EPOLLRDHUP | clinux_EPOLLET
+        event.data.u64 = UInt64(index) | UInt64(client.pointee.generation) << 32
+        guard epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 else {
+            end(index)
+            return
+        }
+        schedule(index, in: Wheel.ticks(limits.requestTime))
+        let total = hub.connections.add(1, ordering: .relaxed).newValue
+        client.pointee.flags.insert(.counted)
+        if total > limits.clientsMax + limits.httpConnectionsMax {
+            counters.refused.add(1, ordering: .relaxed)
+            answer(index, .error(503, "too many connections", fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
+        } else {
+            receive(index)
+        }
+    }
+
+    private func takePlace() -> UInt32? {
+        if let index = freePlaces.popLast() {
+            places[Int(index)].isTaken = true
+            return index
+        }
+        let index = places.count
+        if index == chunkCount * Shard.chunkSize {
+            guard chunkCount < Shard.chunksMax else { return nil }
+            (chunks + chunkCount).initialize(to: .allocate(capacity: Shard.chunkSize))
+            chunkCount += 1
+        }
+        places.append(Place(generation: 1, isTaken: true))
+        return UInt32(index)
+    }
+
+    /// Ends a connection when the round is over; at once it takes part in nothing any more.
+    func end(_ index: UInt32) {
+        assertOwned()
+        let client = client(index)
+        guard !client.pointee.flags.contains(.ended) else { return }
+        client.pointee.flags.insert(.ended)
+        doomed.append(index)
+    }
+
+    private func destroy(_ index: UInt32) {
+        let client = client(index)
+        leaveGroups(index)
+        unschedule(index)
+        while let span = client.pointee.ring.peek(0, capacity: slots.capacity) {
+            release(span.pointee)
+            client.pointee.ring.pop()
+        }
+        if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
+        if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
+        if !client.pointee.flags.contains(.http) {
+            hub.clients.subtract(1, ordering: .relaxed)
+            hub.endTextFrames()
+        } else if client.pointee.flags.contains(.plainHTTP) {
+            counters.httpConnections.subtract(1, ordering: .relaxed)
+        }
+        counters.connections.subtract(1, ordering: .relaxed)
+        // The kernel takes a closed descriptor out of the epoll by itself.
+        _ = Glibc.close(client.pointee.descriptor)
+        client.deinitialize(count: 1)
+        places[Int(index)].generation &+= 1
+        places[Int(index)].isTaken = false
+        freePlaces.append(index)
+    }
+}
+
+/// Names a connection across threads and time; stale ones are recognised.
+public struct ClientHandle: Sendable, Hashable {
+    let index: UInt32
+    let generation: UInt32
+}
+
+/// What a shard counts. Written by its queue (and `connections` by acceptors), summed by whoever asks.
+public final class ShardCounters: Sendable {
+    public let connections = Atomic<Int>(0)
+    public let httpConnections = Atomic<Int>(0)
+    public let clients = Atomic<Int>(0)
+    let logs = Atomic<Int>(0)
+    let stats = Atomic<Int>(0)
+    let providers = Atomic<Int>(0)
+    let requests = Atomic<Int>(0)
+    let all = Atomic<Int>(0)
+    public let deliveries = Atomic<UInt64>(0)
+    public let bytesSent = Atomic<UInt64>(0)
+    public let dropped = Atomic<UInt64>(0)
+    public let gaps = Atomic<UInt64>(0)
+    public let conflated = Atomic<UInt64>(0)
+    public let refused = Atomic<UInt64>(0)
+    public let messagesReceived = Atomic<UInt64>(0)
+    public let protocolErrors = Atomic<UInt64>(0)
+    init() {}
+
+    /// Clients subscribed to a channel by that name.
+    public func subscriptions(to channel: Channel) -> Int {
+        switch channel {
+        case .logs: logs.load(ordering: .relaxed)
+        case .stats: stats.load(ordering: .relaxed)
+        case .providers: providers.load(ordering: .relaxed)
+        case .requests: requests.load(ordering: .relaxed)
+        case .all: all.load(ordering: .relaxed)
+        }
+    }
+
+    func count(_ channels: ChannelSet, by step: Int) {
+        for channel in channels.channels {
+            switch channel {
+            case .logs: logs.add(step, ordering: .relaxed)
+            case .stats: stats.add(step, ordering: .relaxed)
+            case .providers: providers.add(step, ordering: .relaxed)
+            case .requests: requests.add(step, ordering: .relaxed)
+            case .all: all.add(step, ordering: .relaxed)
+            }
+        }
+    }
+}
