@@ -1,7 +1,9 @@
-// The sampler thread: the only one that reads the gateway's database.
+// The sampler thread: the only one that reads the gateway's database; and beside it the control side, which answers
+// though a read hangs.
 
 import Base
 import Storage
+import Synchronization
 
 /// Which of the sampler's sources are on.
 public struct EnabledSources: Sendable {
@@ -14,30 +16,133 @@ public struct EnabledSources: Sendable {
         self.requests = requests
         self.providers = providers
     }
+
+    var channels: [SourceChannel] {
+        (stats ? [.stats] : []) + (providers ? [.providers] : []) + (requests ? [.requests] : [])
+    }
 }
 
 /// Reads the gateway's database and tells the sink. Every method may be called on any thread and returns at once.
 public final class Sampler: Sendable {
-    /// - Parameter path: the database file, as `DatabasePath.path(of:)` takes it from the configuration.
-    public init(path: String, enabled: EnabledSources = EnabledSources(), clock: any Clock = SystemClock(), sink: any EventSink) {}
+    /// A read that takes longer is interrupted: it cannot be one of ours, which take milliseconds, and go well.
+    private static let hangNanoseconds: UInt64 = 5_000_000_000
+    /// The sampler is taken for hung when it has been busy with anything but a read for this long.
+    private static let workNanosecondsMax: UInt64 = 10_000_000_000
+    private static let controlNanoseconds: UInt64 = 500_000_000
+
+    private let path: String
+    private let enabled: EnabledSources
+    private let clock: any Clock
+    private let sink: any EventSink
+    private let health: SourceHealth
+    private let phase: SamplerPhase
+    private let subscriptions = Subscriptions()
+    private let bell = Bell()
+    private let controlBell = Bell()
+    /// Rung by each thread as it ends.
+    private let ended = (sampler: Bell(), control: Bell())
+    private let hasStarted = Atomic<Bool>(false)
+    /// Writer: `stop`; readers: both threads. Relaxed: the bells' mutexes order it.
+    private let isStopping = Atomic<Bool>(false)
+    /// Writer: `beat`; reader: control. The largest counts, so tokens should grow.
+    private let wanted = Atomic<UInt64>(0)
+    /// Writer: control; readers: any.
+    private let answered = Atomic<UInt64>(0)
+    /// Of the open connection. Set by the sampler thread, used by control and `stop`.
+    private let interrupter = Mutex<Interrupter?>(nil)
+
+    /// - Parameters:
+    ///   - path: the database file, as `DatabasePath.path(of:)` takes it from the configuration.
+    ///   - sink: kept until `stop`.
+    public init(path: String, enabled: EnabledSources = EnabledSources(), clock: any Clock = SystemClock(), sink: any EventSink) {
+        self.path = path
+        self.enabled = enabled
+        self.clock = clock
+        self.sink = sink
+        health = SourceHealth(enabled.channels, clock: clock)
+        phase = SamplerPhase(clock: clock)
+    }
 
     /// Starts the threads; the first read of the database goes on behind it. Once only.
-    public func start() {}
-    /// Ends the threads, after the read that is going on (at most about a second, more only if the disk hangs).
-    public func stop() {}
+    ///
+    /// - Returns: nil, or why a thread could not be made.
+    @discardableResult
+    public func start() -> SystemError? {
+        guard !hasStarted.exchange(true, ordering: .relaxed) else { return nil }
+        if let error = Thread.start(named: "sampler", { self.sample() }) { return error }
+        return Thread.start(named: "sampler-control", { self.control() })
+    }
+
+    /// Ends the threads, and waits for them up to two seconds: longer only a hanging disk could take.
+    public func stop() {
+        guard hasStarted.load(ordering: .relaxed), !isStopping.exchange(true, ordering: .relaxed) else { return }
+        bell.ring()
+        controlBell.ring()
+        interrupter.withLock { $0?.interrupt() }
+        ended.sampler.sleep(nanoseconds: 1_500_000_000)
+        ended.control.sleep(nanoseconds: 500_000_000)
+    }
 
     /// A subscriber of this window and interval (seconds, 1...3600) has come. The first one of a group gets an update
     /// at once, or as soon as the window's rows have all been read, then one every interval.
-    public func watch(window: StatsWindow, interval: Int) {}
+    public func watch(window: StatsWindow, interval: Int) {
+        guard enabled.stats else { return }
+        if subscriptions.add(StatsGroup(window: window, interval: min(max(interval, 1), 3600))) { bell.ring() }
+    }
+
     /// One has gone; balances `watch`.
-    public func unwatch(window: StatsWindow, interval: Int) {}
+    public func unwatch(window: StatsWindow, interval: Int) {
+        subscriptions.remove(StatsGroup(window: window, interval: min(max(interval, 1), 3600)))
+    }
 
     /// One entry per enabled source.
-    public func status() -> [SourceStatus] { [] }
+    public func status() -> [SourceStatus] { health.status() }
 
     /// Asks for a sign of life; `lastBeat` becomes the token soon, also while a read of the database hangs, but not
     /// when the sampler itself does.
-    public func beat(_ token: UInt64) {}
+    public func beat(_ token: UInt64) {
+        wanted.store(token, ordering: .relaxed)
+        controlBell.ring()
+    }
+
     /// The last token answered; 0 before the first.
-    public var lastBeat: UInt64 { 0 }
+    public var lastBeat: UInt64 { answered.load(ordering: .relaxed) }
+
+    // MARK: the sampler thread
+
+    private func sample() {
+        let core = SamplerCore(
+            path: path, enabled: enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions)
+        var session: Connection?
+        while !isStopping.load(ordering: .relaxed) {
+            let wait = core.step()
+            if core.database.session?.connection !== session {
+                session = core.database.session?.connection
+                let current = session?.interrupter
+                interrupter.withLock { $0 = current }
+            }
+            phase.begin(.waiting)
+            if wait > 0 { bell.sleep(nanoseconds: wait) }
+        }
+        interrupter.withLock { $0 = nil }
+        ended.sampler.ring()
+    }
+
+    // MARK: the control thread
+
+    private func control() {
+        while !isStopping.load(ordering: .relaxed) {
+            let (phase, nanoseconds) = phase.now
+            if phase != .working || nanoseconds < Sampler.workNanosecondsMax {
+                answered.store(wanted.load(ordering: .relaxed), ordering: .relaxed)
+            }
+            let hangs = phase == .reading && nanoseconds >= Sampler.hangNanoseconds
+            if hangs { interrupter.withLock { $0?.interrupt() } }
+            for channel in health.check(hanging: hangs ? "a read of the database \(path) does not come back" : nil) {
+                sink.gap(channel: channel, reason: .lag)
+            }
+            controlBell.sleep(nanoseconds: Sampler.controlNanoseconds)
+        }
+        ended.control.ring()
+    }
 }
