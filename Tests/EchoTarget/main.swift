@@ -1,1 +1,54 @@
-print("x")
+// An echo server over the daemon's own connection code: what the conformance suite talks to.
+// Text comes back as text, binary as binary, up to 16 MiB in up to 65,536 fragments.
+
+import Base
+import Dispatch
+import Fanout
+import Glibc
+import Host
+import Protocol
+
+/// Upgrades every request and sends every message back.
+final class Echo: ConnectionDelegate {
+    let acceptsBinary = true
+
+    func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        do throws(HTTPError) {
+            try Handshake.check(head)
+            return .upgrade(Upgrade(subscription: Subscription(statsInterval: 5)))
+        } catch {
+            return .answer(error.response)
+        }
+    }
+
+    func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? { .error(404, "only WebSocket here") }
+
+    func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8]? { FrameWriter.frame(opcode, payload) }
+}
+
+func run() -> Never {
+    signal(SIGPIPE, SIG_IGN)
+    var limits = Limits()
+    limits.messageBytesMax = 16_777_216
+    limits.outboxBytesMax = 67_108_864
+    limits.ringSpansMax = 4096
+    do {
+        let hub = Hub(limits: limits, clock: SystemClock())
+        let shard = try Shard(number: 0, hub: hub, delegate: Echo())
+        hub.attach([shard])
+        shard.start()
+        let port = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 0 : 0
+        let socket = try ListeningSocket(ListenAddress(host: "127.0.0.1", port: port))
+        let address = socket.address
+        let pool = try AcceptorPool(listening: [socket.release()]) { shard.adopt($0) }
+        try pool.start(threads: 1)
+        print("listening on \(address)")
+        fflush(nil)
+        withExtendedLifetime(pool) { dispatchMain() }
+    } catch {
+        Log.error("\(error)")
+        exit(1)
+    }
+}
+
+run()

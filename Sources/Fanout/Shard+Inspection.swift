@@ -1,0 +1,79 @@
+// What operators see of a shard's clients, and do to them.
+
+import Base
+import Host
+import Protocol
+
+/// A client as `/admin/ws/clients` shows it.
+public struct ClientDescription: Sendable {
+    public let id: UInt64
+    public let address: PeerAddress
+    public let userAgent: String
+    public let subscription: Subscription
+    /// Spans in its ring.
+    public let waiting: Int
+    /// Events behind the live stream; 0 while it keeps up.
+    public let behind: UInt64
+    public let dropped: UInt64
+    public let bytesSent: UInt64
+    public let since: Instant
+}
+
+extension Shard {
+    /// Every WebSocket client. On the shard's queue.
+    public func describeClients() -> [ClientDescription] {
+        assertOwned()
+        var found: [ClientDescription] = []
+        forEachClient { _, client in
+            guard client.pointee.flags.isDisjoint(with: [.http, .ended]) else { return }
+            let details = client.pointee.details
+            found.append(
+                ClientDescription(
+                    id: details.id, address: details.address, userAgent: details.userAgent, subscription: details.subscription,
+                    waiting: client.pointee.ring.depth,
+                    behind: client.pointee.flags.contains(.behind) ? cursor - client.pointee.cursor : 0, dropped: client.pointee.dropped,
+                    bytesSent: client.pointee.bytesSent, since: details.since))
+        }
+        return found
+    }
+
+    /// Closes a client by the `id` of its description. On the shard's queue.
+    /// - Returns: whether this shard has it.
+    public func disconnect(_ id: UInt64) -> Bool {
+        assertOwned()
+        var found: UInt32?
+        forEachClient { index, client in
+            if client.pointee.details.id == id, client.pointee.flags.isDisjoint(with: [.http, .ended]) { found = index }
+        }
+        guard let found else { return false }
+        close(found, .disconnectedByAdmin)
+        return true
+    }
+
+    /// Says goodbye to every connection: the daemon stops. On the shard's queue.
+    public func closeAll() {
+        assertOwned()
+        var all: [UInt32] = []
+        forEachClient { index, _ in all.append(index) }
+        for index in all {
+            if client(index).pointee.flags.contains(.http) {
+                if client(index).pointee.ring.isEmpty { end(index) } else { client(index).pointee.flags.insert(.endAfterFlush) }
+            } else {
+                close(index, .goingAway)
+            }
+        }
+    }
+}
+
+extension Hub {
+    /// Runs a question on every shard and hands all the answers over at once, on the queue of the last shard that answered.
+    public func ask<Answer: Sendable>(
+        _ question: @escaping @Sendable (Shard) -> Answer, then: @escaping @Sendable ([Answer]) -> Void
+    ) {
+        let shards = shards
+        let collected = Collected<Answer>(shards.count)
+        for shard in shards {
+            shard.post { if let all = collected.add(question($0)) { then(all) } }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+// Who may talk to a daemon that serves whoever reaches its port: the checks that keep other web pages out.
+
+import Host
+import Protocol
+
+/// The checks of `auth.mode: none`.
+struct Access: Sendable {
+    /// Hosts, lower case without port, that `Host` may name besides IP literals and `localhost`.
+    private let hosts: Set<String>
+    /// Origins that may connect besides our own, as `scheme://host[:port]` with default ports left out.
+    private let origins: Set<String>
+    private let allowsAnyOrigin: Bool
+
+    init(publicURL: String, allowedOrigins: [String]) {
+        let listed = allowedOrigins.filter { $0 != "*" }.map(Access.normalise)
+        let own = publicURL.isEmpty ? [] : [Access.normalise(publicURL)]
+        origins = Set(listed + own)
+        hosts = Set((listed + own).map { Access.host(ofAuthority: Access.authority(of: $0)) })
+        allowsAnyOrigin = allowedOrigins.contains("*")
+    }
+
+    /// Refuses what a browser was tricked into sending.
+    /// - Returns: nil when the request may go on, else the answer.
+    func refusal(of head: RequestHead) -> Response? {
+        let host = Access.host(ofAuthority: head.host.lowercased())
+        // DNS rebinding: a stranger's name that resolves to this machine.
+        if head.minorVersion == 1 || !head.host.isEmpty, !Access.isLiteral(host), host != "localhost", !hosts.contains(host) {
+            return .error(
+                403, "the Host '\(clip(head.host))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
+        }
+        let sent = head.all("origin")
+        guard let origin = sent.first else { return nil }
+        guard sent.count == 1, isAccepted(origin, host: head.host) else {
+            return .error(
+                403, "the Origin '\(clip(origin))' is not accepted; it must be this server's own (\(clip(head.host))) or be listed in server.allowed_origins")
+        }
+        return nil
+    }
+
+    private func isAccepted(_ origin: String, host: String) -> Bool {
+        if allowsAnyOrigin { return true }
+        let normal = Access.normalise(origin)
+        if origins.contains(normal) { return true }
+        // Our own: the same authority as the request's, by either scheme, since a proxy may have ended TLS.
+        return ["http", "https"].contains { normal == Access.normalise("\($0)://\(host)") }
+    }
+
+    /// Fields of an answer to a page of a listed origin.
+    func crossOriginFields(for head: RequestHead) -> [(String, String)] {
+        guard let origin = head.first("origin"), allowsAnyOrigin || origins.contains(Access.normalise(origin)) else { return [] }
+        return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
+    }
+
+    /// Whether a request came through a proxy: then its peer says nothing of its origin.
+    static func isProxied(_ head: RequestHead) -> Bool {
+        head.minorVersion == 0
+            || head.fields.contains { ["forwarded", "x-real-ip", "via"].contains($0.name) || $0.name.hasPrefix("x-forwarded-") }
+    }
+
+    // MARK: texts
+
+    /// Scheme and authority in lower case, default ports left out.
+    static func normalise(_ url: String) -> String {
+        let lower = url.lowercased()
+        guard let scheme = lower.firstRange(of: "://") else { return lower }
+        var authority = authority(of: lower)
+        let name = lower[..<scheme.lowerBound]
+        if (name == "http" || name == "ws"), authority.hasSuffix(":80") { authority.removeLast(3) }
+        if (name == "https" || name == "wss"), authority.hasSuffix(":443") { authority.removeLast(4) }
+        return "\(name)://\(authority)"
+    }
+
+    static func authority(of url: String) -> String {
+        guard let scheme = url.firstRange(of: "://") else { return url }
+        return String(url[scheme.upperBound...].prefix { $0 != "/" && $0 != "?" && $0 != "#" })
+    }
+
+    static func host(ofAuthority authority: String) -> String {
+        if authority.hasPrefix("[") { return String(authority.dropFirst().prefix { $0 != "]" }) }
+        return String(authority.prefix { $0 != ":" })
+    }
+
+    /// An IPv4 or IPv6 address in numbers.
+    static func isLiteral(_ host: String) -> Bool {
+        if host.contains(":") { return host.utf8.allSatisfy { isHex($0) || $0 == 58 || $0 == 46 } }
+        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
+        return parts.count == 4 && parts.allSatisfy { (UInt8($0).map { _ in true } ?? false) && $0.utf8.allSatisfy { $0 >= 48 && $0 <= 57 } }
+    }
+
+    private static func isHex(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...102).contains(byte) || (65...70).contains(byte) }
+}
+
+/// Foreign text as an error repeats it: short.
+func clip(_ text: some StringProtocol) -> String { text.count > 80 ? text.prefix(80) + "…" : String(text) }

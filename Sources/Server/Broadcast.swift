@@ -1,0 +1,282 @@
+// POST /admin/ws/broadcast: events from producers, one or many, all or none.
+
+import Base
+import Fanout
+import Protocol
+import Synchronization
+
+/// Limits of publishing.
+public struct BroadcastLimits: Sendable {
+    public var eventsPerSecond: Int
+    public var burst: Int
+    public var eventBytesMax: Int
+    public var batchBytesMax: Int
+
+    public init(eventsPerSecond: Int, burst: Int, eventBytesMax: Int, batchBytesMax: Int) {
+        self.eventsPerSecond = eventsPerSecond
+        self.burst = burst
+        self.eventBytesMax = eventBytesMax
+        self.batchBytesMax = batchBytesMax
+    }
+}
+
+/// Takes what producers publish. Any thread.
+final class Broadcast: Sendable {
+    private let hub: Hub
+    private let limits: BroadcastLimits
+    private let bucket: Mutex<TokenBucket>
+    private let remembered = Mutex(RememberedAnswers())
+
+    init(hub: Hub, limits: BroadcastLimits) {
+        self.hub = hub
+        self.limits = limits
+        bucket = Mutex(TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic()))
+    }
+
+    /// Why a batch was refused.
+    private struct Refusal: Error {
+        var status = 400
+        var what: String
+        var index: Int?
+        var fields: [(String, String)] = []
+
+        var response: Response {
+            var writer = JSONWriter()
+            writer.beginObject()
+            writer.key("error")
+            writer.string(what)
+            if let index {
+                writer.key("index")
+                writer.int(Int64(index))
+            }
+            writer.endObject()
+            return Response(status: status, json: writer.bytes, fields: fields)
+        }
+    }
+
+    /// Publishes the body of a request.
+    func publish(_ request: Request) -> Response {
+        guard let key = request.head.first("idempotency-key") else { return publishNow(request) }
+        guard !key.isEmpty, key.utf8.count <= 255 else { return .error(400, "Idempotency-Key must have 1 to 255 characters") }
+        let print = BodyPrint(request.body)
+        // Held while publishing: of two equal requests at once the second waits for the first one's answer.
+        return remembered.withLock { remembered in
+            if let known = remembered.find(key, at: hub.clock.monotonic()) {
+                guard known.print == print else {
+                    return .error(422, "this Idempotency-Key was used with another body")
+                }
+                return known.response
+            }
+            let response = publishNow(request)
+            if response.status == 200 { remembered.keep(key, print, response, at: hub.clock.monotonic()) }
+            return response
+        }
+    }
+
+    private func publishNow(_ request: Request) -> Response {
+        do throws(Refusal) {
+            let (drafts, isSingle) = try drafts(of: request)
+            if drafts.count > limits.burst {
+                throw Refusal(status: 413, what: "a batch of \(drafts.count) events is more than broadcast.burst (\(limits.burst))")
+            }
+            let wait = bucket.withLock { $0.take(drafts.count, at: hub.clock.monotonic()) }
+            if let wait {
+                throw Refusal(
+                    status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
+                    fields: [("Retry-After", String(wait))])
+            }
+            let range = hub.publish(drafts)
+            return accepted(range, isSingle: isSingle)
+        } catch {
+            return error.response
+        }
+    }
+
+    private func accepted(_ range: ClosedRange<UInt64>, isSingle: Bool) -> Response {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("success")
+        writer.bool(true)
+        writer.key("message")
+        writer.string("Event broadcast")
+        if isSingle {
+            writer.key("id")
+            writer.string(hub.epoch.id(range.upperBound))
+        } else {
+            writer.key("count")
+            writer.int(Int64(range.count))
+            writer.key("first_id")
+            writer.string(hub.epoch.id(range.lowerBound))
+            writer.key("last_id")
+            writer.string(hub.epoch.id(range.upperBound))
+        }
+        writer.endObject()
+        return Response(status: 200, json: writer.bytes)
+    }
+
+    // MARK: reading
+
+    private func drafts(of request: Request) throws(Refusal) -> (drafts: [EventDraft], isSingle: Bool) {
+        let type = (request.head.first("content-type") ?? "").lowercased()
+        var drafts: [EventDraft] = []
+        var failure: Refusal?
+        var isSingle = false
+        request.body.withUnsafeBytes { body in
+            do throws(Refusal) {
+                if type.hasPrefix("application/x-ndjson") {
+                    try readLines(body, into: &drafts)
+                } else {
+                    isSingle = try readJSON(body, into: &drafts)
+                }
+            } catch {
+                failure = error
+            }
+        }
+        if let failure { throw failure }
+        if drafts.isEmpty { throw Refusal(what: "invalid request") }
+        return (drafts, isSingle)
+    }
+
+    private func readLines(_ body: UnsafeRawBufferPointer, into drafts: inout [EventDraft]) throws(Refusal) {
+        var offset = 0
+        var scratch: [UInt8] = []
+        while true {
+            offset = JSONScanner.skipWhitespace(body, at: offset)
+            if offset >= body.count { return }
+            let end = try item(body, at: offset, index: drafts.count, scratch: &scratch, into: &drafts)
+            // One item a line: something else behind it on its line is not NDJSON.
+            var next = end
+            while next < body.count, body[next] == 32 || body[next] == 9 || body[next] == 13 { next += 1 }
+            guard next >= body.count || body[next] == 10 else { throw Refusal(what: "invalid request", index: drafts.count - 1) }
+            offset = next
+        }
+    }
+
+    /// - Returns: whether the body is one event and no array.
+    private func readJSON(_ body: UnsafeRawBufferPointer, into drafts: inout [EventDraft]) throws(Refusal) -> Bool {
+        var offset = JSONScanner.skipWhitespace(body, at: 0)
+        guard offset < body.count else { throw Refusal(what: "invalid request") }
+        var scratch: [UInt8] = []
+        let isArray = body[offset] == UInt8(ascii: "[")
+        if isArray {
+            offset = JSONScanner.skipWhitespace(body, at: offset + 1)
+            if offset < body.count, body[offset] == UInt8(ascii: "]") {
+                offset += 1
+            } else {
+                while true {
+                    offset = try item(body, at: offset, index: drafts.count, scratch: &scratch, into: &drafts)
+                    offset = JSONScanner.skipWhitespace(body, at: offset)
+                    guard offset < body.count else { throw Refusal(what: "invalid request", index: drafts.count) }
+                    if body[offset] == UInt8(ascii: "]") {
+                        offset += 1
+                        break
+                    }
+                    guard body[offset] == UInt8(ascii: ",") else { throw Refusal(what: "invalid request", index: drafts.count) }
+                    offset = JSONScanner.skipWhitespace(body, at: offset + 1)
+                }
+            }
+        } else {
+            offset = try item(body, at: offset, index: nil, scratch: &scratch, into: &drafts)
+        }
+        guard JSONScanner.skipWhitespace(body, at: offset) == body.count else { throw Refusal(what: "invalid request") }
+        return !isArray
+    }
+
+    /// Reads one `{"channel","type","data"}`.
+    private func item(
+        _ body: UnsafeRawBufferPointer, at offset: Int, index: Int?, scratch: inout [UInt8], into drafts: inout [EventDraft]
+    ) throws(Refusal) -> Int {
+        scratch.removeAll(keepingCapacity: true)
+        let end: Int
+        do throws(JSONError) {
+            end = try JSONScanner.compact(body, at: offset, into: &scratch)
+        } catch {
+            throw Refusal(what: "invalid request", index: index)
+        }
+        guard scratch.first == UInt8(ascii: "{") else { throw Refusal(what: "invalid request", index: index) }
+        var channelText: [UInt8]?
+        var typeText: [UInt8]?
+        var data: [UInt8]?
+        scratch.withUnsafeBytes { bytes in
+            JSONScanner.members(of: bytes) { key, value in
+                let name = UnsafeRawBufferPointer(rebasing: bytes[key])
+                let text = UnsafeRawBufferPointer(rebasing: bytes[value])
+                if name.elementsEqual("channel".utf8) {
+                    if channelText == nil { channelText = text.first == 34 ? JSONScanner.unescape(text) : [] }
+                } else if name.elementsEqual("type".utf8) {
+                    if typeText == nil { typeText = text.first == 34 ? JSONScanner.unescape(text) : [] }
+                } else if name.elementsEqual("data".utf8), data == nil {
+                    data = Array(text)
+                }
+            }
+        }
+        guard let channel = Channel(name: String(decoding: channelText ?? [], as: UTF8.self)) else {
+            throw Refusal(what: "invalid channel", index: index)
+        }
+        let type = String(decoding: typeText ?? [], as: UTF8.self)
+        guard !MessageType.reserved.contains(type), type.utf8.count <= 128 else {
+            throw Refusal(what: "invalid type '\(clip(type))': it is empty, longer than 128 bytes, or the protocol's own", index: index)
+        }
+        let value = data ?? Array("null".utf8)
+        guard value.count <= limits.eventBytesMax else {
+            throw Refusal(status: 413, what: "the event has \(value.count) bytes; broadcast.max_event_bytes is \(limits.eventBytesMax)", index: index)
+        }
+        drafts.append(EventDraft(channel: channel, type: type, timestamp: hub.clock.now(), data: value))
+        return end
+    }
+}
+
+/// Tells bodies apart without keeping them.
+struct BodyPrint: Hashable {
+    let count: Int
+    let hash: Int
+
+    init(_ body: [UInt8]) {
+        count = body.count
+        var hasher = Hasher()
+        body.withUnsafeBytes { hasher.combine(bytes: $0) }
+        hash = hasher.finalize()
+    }
+}
+
+/// Answers by Idempotency-Key, for five minutes, bounded.
+struct RememberedAnswers {
+    struct Entry {
+        var print: BodyPrint
+        var response: Response
+        var until: UInt64
+    }
+    /// Beyond this the oldest goes before its time.
+    static let entriesMax = 10_000
+    static let nanoseconds: UInt64 = 300 * 1_000_000_000
+
+    private var entries: [String: Entry] = [:]
+    /// Keys, oldest first; `first` is where the living ones begin.
+    private var order: [String] = []
+    private var first = 0
+
+    mutating func find(_ key: String, at now: UInt64) -> Entry? {
+        forget(before: now)
+        return entries[key]
+    }
+
+    mutating func keep(_ key: String, _ print: BodyPrint, _ response: Response, at now: UInt64) {
+        if entries.count >= RememberedAnswers.entriesMax, first < order.count {
+            entries[order[first]] = nil
+            first += 1
+        }
+        entries[key] = Entry(print: print, response: response, until: now + RememberedAnswers.nanoseconds)
+        order.append(key)
+        if first > RememberedAnswers.entriesMax {
+            order.removeFirst(first)
+            first = 0
+        }
+    }
+
+    private mutating func forget(before now: UInt64) {
+        while first < order.count, let entry = entries[order[first]], entry.until <= now {
+            entries[order[first]] = nil
+            first += 1
+        }
+    }
+}

@@ -1,0 +1,246 @@
+// Addresses: which path and method does what.
+
+import Base
+import Fanout
+import Host
+import Protocol
+
+/// What `/version` tells.
+public struct Identity: Sendable {
+    public var name: String
+    public var version: String
+    public var commit: String
+    public var swift: String
+
+    public init(name: String, version: String, commit: String, swift: String) {
+        self.name = name
+        self.version = version
+        self.commit = commit
+        self.swift = swift
+    }
+}
+
+/// A source as `/ready` shows it.
+public struct SourceReport: Sendable {
+    public var name: String
+    public var isWorking: Bool
+    public var state: String
+    public var lagMilliseconds: Int64
+    public var why: String
+
+    public init(name: String, isWorking: Bool, state: String, lagMilliseconds: Int64, why: String) {
+        self.name = name
+        self.isWorking = isWorking
+        self.state = state
+        self.lagMilliseconds = lagMilliseconds
+        self.why = why
+    }
+}
+
+/// What the router is made with.
+public struct RouterOptions: Sendable {
+    public var identity: Identity
+    public var publicURL = ""
+    public var allowedOrigins: [String] = []
+    /// False: health, metrics and admin only.
+    public var servesWebSockets = true
+    public var broadcast: BroadcastLimits
+    /// The sources as they are now; called for each `/ready`, on a shard's queue.
+    public var sources: @Sendable () -> [SourceReport]
+    public var isDraining: @Sendable () -> Bool
+
+    public init(
+        identity: Identity, broadcast: BroadcastLimits, sources: @escaping @Sendable () -> [SourceReport],
+        isDraining: @escaping @Sendable () -> Bool
+    ) {
+        self.identity = identity
+        self.broadcast = broadcast
+        self.sources = sources
+        self.isDraining = isDraining
+    }
+}
+
+/// Routes requests. Called on the shards' queues; everything in it is constant or has its own lock.
+public final class Router: ConnectionDelegate {
+    let hub: Hub
+    let options: RouterOptions
+    let started: Instant
+    private let access: Access
+    private let broadcast: Broadcast
+    /// Bodies beyond this are read on a queue of their own, so that a large batch does not hold up a shard.
+    private static let inlineBodyBytesMax = 65_536
+    private let ingest = IngestQueue()
+
+    public init(hub: Hub, options: RouterOptions) {
+        self.hub = hub
+        self.options = options
+        started = hub.clock.now()
+        access = Access(publicURL: options.publicURL, allowedOrigins: options.allowedOrigins)
+        broadcast = Broadcast(hub: hub, limits: options.broadcast)
+    }
+
+    private enum Endpoint {
+        case webSocket(ChannelSet, isOpen: Bool)
+        case broadcast, adminStats, clients, client(UInt64)
+        case health, ready, version
+
+        var methods: [String] {
+            switch self {
+            case .broadcast: ["POST"]
+            case .client: ["DELETE"]
+            default: ["GET", "HEAD"]
+            }
+        }
+        var isAdmin: Bool {
+            switch self {
+            case .broadcast, .adminStats, .clients, .client: true
+            default: false
+            }
+        }
+    }
+
+    private func endpoint(_ path: String) -> Endpoint? {
+        switch path {
+        case "/admin/ws/broadcast": return .broadcast
+        case "/admin/ws/stats": return .adminStats
+        case "/admin/ws/clients": return .clients
+        case "/health": return .health
+        case "/ready": return .ready
+        case "/version": return .version
+        case "/ws": return options.servesWebSockets ? .webSocket([], isOpen: true) : nil
+        default: break
+        }
+        if path.hasPrefix("/ws/"), options.servesWebSockets, let channel = Channel(name: path.dropFirst(4)) {
+            return .webSocket(ChannelSet(channel), isOpen: false)
+        }
+        let prefix = "/admin/ws/clients/"
+        if path.hasPrefix(prefix), let id = UInt64(path.dropFirst(prefix.count)) { return .client(id) }
+        return nil
+    }
+
+    // MARK: ConnectionDelegate
+
+    public func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        if let refusal = access.refusal(of: head) { return .answer(refusal) }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path))")) }
+        let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
+        if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
+        guard endpoint.methods.contains(head.method) else {
+            return .answer(
+                .error(405, "\(clip(head.method)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
+        }
+        if endpoint.isAdmin, !peer.isLoopback || Access.isProxied(head) {
+            return .answer(.error(403, "without authentication /admin answers only peers on this machine that come without a proxy"))
+        }
+        switch endpoint {
+        case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, cors)
+        case .broadcast: return .request(bodyBytesMax: options.broadcast.batchBytesMax)
+        default: return .request(bodyBytesMax: 0)
+        }
+    }
+
+    public func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
+        guard let endpoint = endpoint(request.head.path) else { return .error(404, "no such address") }
+        var response: Response?
+        switch endpoint {
+        case .broadcast:
+            if request.body.count > Router.inlineBodyBytesMax {
+                ingest.run { [broadcast] in later(broadcast.publish(request)) }
+                return nil
+            }
+            response = broadcast.publish(request)
+        case .adminStats: response = adminStats()
+        case .clients: listClients(later)
+        case .client(let id): disconnect(id, later)
+        case .health: response = Response(status: 200, json: #"{"status":"ok"}"#)
+        case .ready: response = ready(request.head)
+        case .version: response = version()
+        case .webSocket: response = .error(426, "this address speaks WebSocket")
+        }
+        if let fields = response.map({ _ in access.crossOriginFields(for: request.head) }), !endpoint.isAdmin {
+            response?.fields.append(contentsOf: fields)
+        }
+        return response
+    }
+
+    private func preflight(_ endpoint: Endpoint, _ cors: [(String, String)]) -> Response {
+        Response(
+            status: 204,
+            fields: cors + [
+                ("Access-Control-Allow-Methods", endpoint.methods.joined(separator: ", ")),
+                ("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID"), ("Access-Control-Max-Age", "600"),
+            ])
+    }
+
+    // MARK: upgrade
+
+    private func upgrade(_ head: RequestHead, _ channels: ChannelSet, isOpen: Bool, _ cors: [(String, String)]) -> Route {
+        if options.isDraining() { return .answer(.error(503, "the daemon is stopping", fields: [("Retry-After", "5")] + cors)) }
+        do throws(HTTPError) {
+            try Handshake.check(head)
+            let offered = head.list("sec-websocket-protocol")
+            let subprotocol = offered.first { $0 == Router.subprotocol }
+            if !offered.isEmpty, subprotocol == nil {
+                throw HTTPError(400, "none of the offered subprotocols is spoken here; ours is \(Router.subprotocol)")
+            }
+            var upgrade = Upgrade(
+                subprotocol: subprotocol, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval))
+            try apply(head.query, to: &upgrade, isOpen: isOpen)
+            return .upgrade(upgrade)
+        } catch {
+            var response = error.response
+            response.fields.append(contentsOf: cors)
+            return .answer(response)
+        }
+    }
+
+    static let subprotocol = "goleapai.v1.json"
+
+    /// Reads the query of a WebSocket address: options of the connection, and filters of its channels.
+    private func apply(_ query: [(name: String, value: String)], to upgrade: inout Upgrade, isOpen: Bool) throws(HTTPError) {
+        var seen: Set<String> = []
+        for (name, _) in query where !seen.insert(name).inserted {
+            throw HTTPError(400, "the parameter '\(clip(name))' stands twice")
+        }
+        // Channels first: they decide which filters there are.
+        for (name, value) in query where name == "channels" && isOpen {
+            for part in value.split(separator: ",", omittingEmptySubsequences: false) {
+                guard let channel = Channel(name: part) else {
+                    throw HTTPError(400, "invalid channel '\(clip(part))'; there are logs, stats, providers, requests, all")
+                }
+                upgrade.subscription.channels.insert(ChannelSet(channel))
+            }
+        }
+        for (name, value) in query {
+            switch name {
+            case "channels" where isOpen: continue
+            case "welcome": upgrade.welcomes = try flag(name, value)
+            case "heartbeat":
+                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value))' is not json or ping") }
+                upgrade.heartbeatIsJSON = value == "json"
+            default: try filter(name, value, &upgrade)
+            }
+        }
+    }
+
+    private func filter(_ name: String, _ value: String, _ upgrade: inout Upgrade) throws(HTTPError) {
+        let channels = upgrade.subscription.channels.effective.channels.filter { Filters.parameters[$0, default: []].contains(name) }
+        guard !channels.isEmpty else {
+            let known = Set(upgrade.subscription.channels.effective.channels.flatMap { Filters.parameters[$0, default: []] }).sorted()
+            throw HTTPError(
+                400, "unknown parameter '\(clip(name))'; known here are \((["welcome", "heartbeat"] + known).joined(separator: ", "))")
+        }
+        for channel in channels {
+            do throws(FilterError) {
+                try upgrade.subscription.filters.set(name, to: value, on: channel)
+            } catch {
+                throw HTTPError(400, error.description)
+            }
+        }
+    }
+
+    private func flag(_ name: String, _ value: String) throws(HTTPError) -> Bool {
+        guard value == "true" || value == "false" else { throw HTTPError(400, "\(name) '\(clip(value))' is not true or false") }
+        return value == "true"
+    }
+}
