@@ -42,9 +42,11 @@ let package = Package(
 
         tests(of: "Base", uses: ["Base"]),
         tests(of: "Protocol", uses: ["Protocol"]),
-        tests(of: "Storage", uses: ["Storage"]),
+        tests(of: "Storage", uses: ["Storage", "CSQLite"]),
         tests(of: "Host", uses: ["Host"]),
         tests(of: "Fanout", uses: ["Fanout", "Protocol"]),
-        tests(of: "EventSources", uses: ["EventSources", "Storage"]),
+        .testTarget(
+            name: "EventSourcesTests", dependencies: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"],
+            exclude: ["Fixtures"], swiftSettings: strict),
     ]
 )
