@@ -232,7 +232,9 @@ final class SourceBridge: EventSink, StatsSource {
             case .providers: .providers
             case .requests: .requests
             }
-        hub.publish([EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: writer.bytes)])
+        hub.publish([
+            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: writer.bytes, passesFilters: true)
+        ])
     }
 
     func providerStates(_ states: [(id: String, data: [UInt8])]) {

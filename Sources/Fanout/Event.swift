@@ -13,13 +13,18 @@ public struct EventDraft: Sendable {
     public var data: [UInt8]
     /// True for state of our own sources, of which a client that is behind needs the newest only (`provider_status`).
     public var isConflatable: Bool
+    /// True for what every subscriber of its channel must see, whatever its filters: a `gap` of a source.
+    public var passesFilters: Bool
 
-    public init(channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false) {
+    public init(
+        channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false, passesFilters: Bool = false
+    ) {
         self.channel = channel
         self.type = type
         self.timestamp = timestamp
         self.data = data
         self.isConflatable = isConflatable
+        self.passesFilters = passesFilters || channel == .all
     }
 }
 

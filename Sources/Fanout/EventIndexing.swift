@@ -38,7 +38,7 @@ extension Segment {
             json: json, timestamp: draft.timestamp.microseconds, published: published, latency: EventEntry.noLatency,
             component: .absent, providerID: .absent, modelID: .absent, userID: .absent, message: .absent,
             channels: draft.channel == .all ? .everyChannel : ChannelSet(draft.channel), severity: Severity.info.bit,
-            flags: (draft.channel == .all ? EventEntry.passesFilters : 0) | (draft.isConflatable ? EventEntry.isConflatable : 0))
+            flags: (draft.passesFilters ? EventEntry.passesFilters : 0) | (draft.isConflatable ? EventEntry.isConflatable : 0))
         if draft.data.first == UInt8(ascii: "{") {
             let base = Int(json.offset) + dataOffset
             draft.data.withUnsafeBytes { data in

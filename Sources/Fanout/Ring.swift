@@ -18,7 +18,7 @@ struct Span {
     /// First byte not sent yet.
     var start: UnsafeRawPointer
     var length: UInt32
-    /// `.log`: events in the span, the partly sent one included.
+    /// Events that the span was made of; not lessened as its bytes are sent.
     var events: UInt32
     /// `.log`: sequence of the last event in the span.
     var last: UInt64

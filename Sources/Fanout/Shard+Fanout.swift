@@ -149,14 +149,13 @@ extension Shard {
             }
             let offset = UInt32(span.pointee.start - base)
             let frame = segment.textFrames.index(containing: offset)
-            var lost = UInt64(span.pointee.events)
+            // Neighbouring frames are neighbouring sequences; of the span's events some may be sent already.
             var first = segment.firstSequence + UInt64(frame)
             let last = span.pointee.last
             if segment.textFrames.offset(of: frame) != offset {
                 let rest = UnsafeRawBufferPointer(start: span.pointee.start, count: Int(segment.textFrames.offset(of: frame + 1) - offset))
                 let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: rest.count, alignment: 1)
                 memory.copyBytes(from: rest)
-                lost -= 1
                 first += 1
                 if let start = UnsafeRawPointer(memory.baseAddress) {
                     span.pointee = Span(start: start, length: UInt32(rest.count), events: 1, last: 0, owner: start, kind: .own)
@@ -165,9 +164,9 @@ extension Shard {
             } else {
                 span.pointee.becomeVoid()
             }
-            if lost > 0 {
+            if first <= last {
                 hasHole = true
-                lose(lost, from: first, upTo: last, of: client)
+                lose(last - first + 1, from: first, upTo: last, of: client)
             }
         }
         guard hasHole else { return }

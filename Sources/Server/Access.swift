@@ -42,7 +42,19 @@ struct Access: Sendable {
         let normal = Access.normalise(origin)
         if origins.contains(normal) { return true }
         // Our own: the same authority as the request's, by either scheme, since a proxy may have ended TLS.
-        return ["http", "https"].contains { normal == Access.normalise("\($0)://\(host)") }
+        if ["http", "https"].contains(where: { normal == Access.normalise("\($0)://\(host)") }) { return true }
+        // The names of this machine to itself are one: a page from localhost may ask 127.0.0.1 at the same port.
+        let (from, to) = (Access.authority(of: normal), Access.authority(of: Access.normalise("http://\(host)")))
+        return Access.isLoopbackName(Access.host(ofAuthority: from)) && Access.isLoopbackName(Access.host(ofAuthority: to))
+            && Access.port(ofAuthority: from) == Access.port(ofAuthority: to)
+    }
+
+    private static func isLoopbackName(_ host: String) -> Bool { host == "localhost" || host == "127.0.0.1" || host == "::1" }
+
+    /// The port as it is written, empty for the default one.
+    static func port(ofAuthority authority: String) -> String {
+        let rest = authority.hasPrefix("[") ? authority.drop { $0 != "]" }.dropFirst() : authority.drop { $0 != ":" }
+        return String(rest.dropFirst())
     }
 
     /// Fields of an answer to a page of a listed origin.
