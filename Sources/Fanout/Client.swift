@@ -114,5 +114,9 @@ final class HTTPExchange {
     var head: RequestHead?
     var decoder: BodyDecoder?
     var body: [UInt8] = []
+    /// How long the body was when it was last given time.
+    var bodyMark = 0
     var requests = 0
+    /// The head's time is running.
+    var isHeadTimed = false
 }

@@ -14,6 +14,8 @@ public struct Limits: Sendable {
     public var messageBytesMax = 65_536
     /// Time for a request's head to be complete, and for its body to make progress.
     public var requestTime = Duration.seconds(10)
+    /// Bytes of a body that must arrive within each `requestTime`.
+    public var bodyProgressBytes = 16_384
     /// Time that an idle kept-alive connection may stay.
     public var keepAliveTime = Duration.seconds(30)
     /// Time for a close handshake, and for a last answer to be taken.

@@ -89,8 +89,14 @@ extension Shard {
                 if exchange.head == nil {
                     guard used < exchange.input.count else { return }
                     let parsed = try parseHead(exchange, from: used)
-                    guard let (head, headBytes) = parsed else { return }
+                    guard let (head, headBytes) = parsed else {
+                        // The time for a head runs from its first byte, also on a connection that has been idle.
+                        if exchange.requests > 0, !exchange.isHeadTimed { schedule(index, in: Wheel.ticks(limits.requestTime)) }
+                        exchange.isHeadTimed = true
+                        return
+                    }
                     used += headBytes
+                    exchange.isHeadTimed = false
                     exchange.parser = RequestHeadParser()
                     exchange.requests += 1
                     switch delegate.route(head, from: client.pointee.details.address) {
@@ -112,6 +118,7 @@ extension Shard {
                         exchange.head = head
                         exchange.decoder = BodyDecoder(framing: head.body, bytesMax: bodyBytesMax)
                         exchange.body = []
+                        exchange.bodyMark = 0
                         if head.expectsContinue, head.body != .none {
                             send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: index)
                         }
@@ -125,7 +132,11 @@ extension Shard {
                 }
                 guard decoder.isComplete else {
                     exchange.decoder = decoder
-                    schedule(index, in: Wheel.ticks(limits.requestTime))
+                    // Progress buys time, but not a byte at a time.
+                    if exchange.body.count - exchange.bodyMark >= limits.bodyProgressBytes {
+                        exchange.bodyMark = exchange.body.count
+                        schedule(index, in: Wheel.ticks(limits.requestTime))
+                    }
                     return
                 }
                 let request = Request(head: head, body: exchange.body, peer: client.pointee.details.address)
