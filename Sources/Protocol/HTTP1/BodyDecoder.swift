@@ -28,7 +28,8 @@ public struct BodyDecoder: Sendable {
 
     /// - Parameter bytesMax: limit of the body; a longer one is refused with 413, by its announced length if there is one.
     public init(framing: BodyFraming, bytesMax: Int) {
-        self.bytesMax = max(0, bytesMax)
+        // Far beyond any memory, and far enough from Int's end that a chunk's size cannot overflow.
+        self.bytesMax = min(max(0, bytesMax), 1 << 48)
         switch framing {
         case .none, .length(0): state = .complete
         case .length(let bytes): state = .length(bytes)
@@ -71,7 +72,9 @@ public struct BodyDecoder: Sendable {
         return i
     }
 
-    private mutating func take(_ bytes: UnsafeRawBufferPointer, from start: Int, atMost most: Int, into body: inout [UInt8]) -> Int {
+    private mutating func take(
+        _ bytes: UnsafeRawBufferPointer, from start: Int, atMost most: Int, into body: inout [UInt8]
+    ) -> Int {
         let count = min(most, bytes.count - start)
         body.append(contentsOf: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + count)]))
         bodyBytes += count
@@ -83,7 +86,7 @@ public struct BodyDecoder: Sendable {
         switch state {
         case .chunkSize(let digits):
             if let digit = HTTPSyntax.hexDigit(byte) {
-                // Checked as it grows, so it cannot overflow; the count bounds leading zeros.
+                // Checked as it grows; the count bounds leading zeros.
                 chunkBytes = chunkBytes << 4 | Int(digit)
                 if chunkBytes > bytesMax - bodyBytes { throw BodyDecoder.tooLarge }
                 guard digits < 16 else { throw BodyDecoder.malformed }

@@ -54,7 +54,8 @@ enum HTTPSyntax {
         while i < bytes.endIndex {
             switch bytes[i] {
             case UInt8(ascii: "%"):
-                guard bytes.endIndex - i > 2, let high = hexDigit(bytes[i + 1]), let low = hexDigit(bytes[i + 2]) else { return nil }
+                guard bytes.endIndex - i > 2, let high = hexDigit(bytes[i + 1]), let low = hexDigit(bytes[i + 2])
+                else { return nil }
                 decoded.append(high << 4 | low)
                 i += 3
             case UInt8(ascii: "+") where plusIsBlank:

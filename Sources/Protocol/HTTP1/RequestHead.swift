@@ -35,7 +35,8 @@ public struct RequestHead: Sendable {
     public let minorVersion: Int
     /// In order of arrival.
     public let fields: [HeaderField]
-    /// The host asked for, with its port if given: that of an absolute target, else of the `Host` field; empty where neither has one.
+    /// The host asked for, with its port if given: that of an absolute target, else of the `Host` field; empty where neither
+    /// has one.
     public let host: String
     public let body: BodyFraming
 

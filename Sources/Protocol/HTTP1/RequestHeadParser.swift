@@ -24,17 +24,17 @@ public struct RequestHeadParser: Sendable {
         self.fieldsMax = max(0, fieldsMax)
     }
 
-    /// Looks at what has arrived. `buffer` is always everything from the head's first byte on, and never shorter than before; what
-    /// follows the head is not looked at. What was searched once is not searched again.
+    /// Looks at what has arrived. `buffer` is always everything from the head's first byte on, and never shorter than before;
+    /// what follows the head is not looked at. What was searched once is not searched again.
     ///
     /// The verdict depends on the bytes only, not on how they were cut.
     /// - Returns: nil while the head is not complete; else the head and its size.
     /// - Throws: what to answer; the parser is then of no more use.
     public mutating func parse(_ buffer: UnsafeRawBufferPointer) throws(HTTPError) -> (head: RequestHead, headBytes: Int)? {
-        guard let base = buffer.baseAddress, buffer.count > 0 else { return nil }
-        if searched == 0 { try checkFirst(buffer[0]) }
+        guard let base = buffer.baseAddress else { return nil }
         let limit = min(buffer.count, headBytesMax)
         while searched < limit {
+            if searched == headStart { try checkFirst(buffer[searched]) }
             let isRequestLine = lines == 0
             // Bounded, so that a long line is refused the same way whether or not its end has arrived.
             let stop = isRequestLine ? min(limit, lineStart + requestLineBytesMax) : limit
@@ -60,7 +60,6 @@ public struct RequestHeadParser: Sendable {
                 if lines > fieldsMax + 1 { throw HTTPError(431, "too many header fields") }
             }
             lineStart = searched
-            if headStart == searched, buffer.count > searched { try checkFirst(buffer[searched]) }
         }
         if searched >= headBytesMax { throw HTTPError(431, "request head too large") }
         return nil

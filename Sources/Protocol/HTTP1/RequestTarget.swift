@@ -66,15 +66,14 @@ struct RequestTarget {
         return nil
     }
 
-    /// Whether this is `host[:port]`: a name, an IPv4 address, or an IPv6 address in brackets. Stricter than RFC 3986, which would
-    /// allow user names, percent-encoding and commas.
+    /// Whether this is `host[:port]`: a name, an IPv4 address, or an IPv6 address in brackets. Stricter than RFC 3986, which
+    /// would allow user names, percent-encoding and commas.
     static func isAuthority(_ bytes: some Collection<UInt8>) -> Bool {
         let text = Array(bytes)
         guard let first = text.first, text.count <= 300 else { return false }
         var hostEnd = text.firstIndex(of: UInt8(ascii: ":")) ?? text.count
         if first == UInt8(ascii: "[") {
-            guard let close = text.firstIndex(of: UInt8(ascii: "]")), close > 2 else { return false }
-            guard text[1..<close].allSatisfy({ HTTPSyntax.hexDigit($0) != nil || $0 == UInt8(ascii: ":") || $0 == UInt8(ascii: ".") })
+            guard let close = text.firstIndex(of: UInt8(ascii: "]")), close > 2, text[1..<close].allSatisfy(isIPv6)
             else { return false }
             hostEnd = close + 1
         } else {
@@ -85,6 +84,10 @@ struct RequestTarget {
         // RFC 3986 §3.2.3: the port may be empty.
         let port = text[(hostEnd + 1)...]
         return port.isEmpty || port.count <= 5 && (HTTPSyntax.decimal(port) ?? 65_536) <= 65_535
+    }
+
+    private static func isIPv6(_ byte: UInt8) -> Bool {
+        HTTPSyntax.hexDigit(byte) != nil || byte == UInt8(ascii: ":") || byte == UInt8(ascii: ".")
     }
 
     private static func isHostName(_ byte: UInt8) -> Bool {

@@ -33,7 +33,11 @@ public indirect enum JSON: Equatable, Sendable {
 
     public init(parsing bytes: [UInt8], depthMax: Int = 64) throws(JSONError) {
         let result: Result<JSON, JSONError> = bytes.withUnsafeBytes { buffer in
-            do throws(JSONError) { return .success(try JSON(parsing: buffer, depthMax: depthMax)) } catch { return .failure(error) }
+            do throws(JSONError) {
+                return .success(try JSON(parsing: buffer, depthMax: depthMax))
+            } catch {
+                return .failure(error)
+            }
         }
         self = try result.get()
     }
@@ -128,7 +132,8 @@ public indirect enum JSON: Equatable, Sendable {
         case (.number(let a), .number(let b)): a == b
         case (.string(let a), .string(let b)): a.utf8.elementsEqual(b.utf8)
         case (.array(let a), .array(let b)): a == b
-        case (.object(let a), .object(let b)): a.elementsEqual(b) { $0.key.utf8.elementsEqual($1.key.utf8) && $0.value == $1.value }
+        case (.object(let a), .object(let b)):
+            a.elementsEqual(b) { $0.key.utf8.elementsEqual($1.key.utf8) && $0.value == $1.value }
         default: false
         }
     }

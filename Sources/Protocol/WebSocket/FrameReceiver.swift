@@ -52,11 +52,12 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private var control = Assembly()
 
     /// - Parameters:
-    ///   - messageBytesMax: limit of a message over all its fragments; a declared length above it is refused at once with 1009.
+    ///   - messageBytesMax: limit of a message over all its fragments, below 4 GiB; a declared length above it is refused at
+    ///     once with 1009.
     ///   - fragmentsMax: limit of the frames of one message, empty ones included.
     ///   - acceptsBinary: whether binary messages were agreed upon; else they are refused with 1003.
     public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsBinary: Bool) {
-        self.messageBytesMax = max(0, messageBytesMax)
+        self.messageBytesMax = Int(UInt32(clamping: messageBytesMax))
         self.fragmentsMax = UInt32(clamping: max(1, fragmentsMax))
         self.acceptsBinary = acceptsBinary
     }
@@ -229,12 +230,14 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         input = UnsafeMutableRawBufferPointer(rebasing: input[bytes...])
     }
 
-    /// Bytes put together. Freed by its owner; plain values, so that the idle receiver stays small.
+    /// Bytes put together, less than 4 GiB. Freed by its owner; small, because every idle receiver has two.
     private struct Assembly {
         private(set) var base: UnsafeMutableRawPointer?
-        private(set) var count = 0
-        private(set) var capacity = 0
+        private var usedBytes: UInt32 = 0
+        private var allocatedBytes: UInt32 = 0
 
+        var count: Int { Int(usedBytes) }
+        var capacity: Int { Int(allocatedBytes) }
         var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
 
         /// Grows by doubling, not beyond `most` (which the caller has checked to be enough).
@@ -246,18 +249,18 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
                 let wanted = max(needed, min(max(capacity * 2, FrameReceiver.assemblyBytesMin), most))
                 guard let grown = realloc(base, wanted) else { return false }
                 base = grown
-                capacity = wanted
+                allocatedBytes = UInt32(wanted)
             }
             base?.advanced(by: count).copyMemory(from: source, byteCount: piece.count)
-            count = needed
+            usedBytes = UInt32(needed)
             return true
         }
 
         mutating func clear() {
             free(base)
             base = nil
-            count = 0
-            capacity = 0
+            usedBytes = 0
+            allocatedBytes = 0
         }
     }
 }
