@@ -5,10 +5,10 @@
 /// Nothing in the file says that rows were deleted, so somebody has to look. Counting by LIMIT and OFFSET in the index costs
 /// about 30 ns a row: for a million rows that is 0.1 % of a core. No I/O in here; owner: the sampler.
 struct DeletionCheck {
-    /// A round begins this long after the one before, so a deletion is seen within this time and one slice.
-    static let period: UInt64 = 50_000_000_000
-    /// A round is through after this part of the period.
-    private static let roundNanoseconds: UInt64 = 45_000_000_000
+    /// A round begins this long after the one before, and is through after the second time. Their sum is the longest that
+    /// a deletion can go unseen: a range may come first in one round and last in the next.
+    static let period: UInt64 = 32_000_000_000
+    private static let roundNanoseconds: UInt64 = 24_000_000_000
     static let dayMinutes: Int64 = 1440
     private static let rangeRowsMax = 4000
     private static let rangeMinutesMax: Int64 = 240

@@ -9,7 +9,7 @@ extension RequestStats {
     /// A slice of the round holds its read lock no longer than this.
     private static let sliceNanosecondsMax: UInt64 = 2_000_000
 
-    /// Looks for rows that were deleted, a slice at a time, all within `DeletionCheck.period`. Belongs into a read
+    /// Looks for rows that were deleted, a slice at a time, everything once within a minute. Belongs into a read
     /// transaction in which the tail has read to the end.
     ///
     /// - Parameters:
