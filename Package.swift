@@ -12,6 +12,10 @@ func tests(of name: String, uses dependencies: [Target.Dependency], resources: [
     .testTarget(name: "\(name)Tests", dependencies: dependencies, resources: resources, swiftSettings: strict)
 }
 
+// `make` passes the commit; asking git here would make SwiftPM build everything anew after each commit.
+let commit = Context.environment["GOLEAPAI_WS_COMMIT"].map { $0.filter { $0.isHexDigit } } ?? ""
+let commitMacro: [CSetting] = commit.isEmpty ? [] : [.define("GOLEAPAI_WS_COMMIT", to: "\"\(commit)\"")]
+
 let package = Package(
     name: "goleapai-ws",
     products: [
@@ -20,19 +24,21 @@ let package = Package(
     targets: [
         // C libraries: module maps, and wrappers only for what Swift cannot import.
         .target(name: "CLinux"),
+        .target(name: "CVersion", cSettings: commitMacro),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
-        module("Base", uses: ["CLinux"]),
+        module("Base", uses: ["CLinux", "CVersion"]),
         module("Protocol", uses: ["Base"]),
         module("Storage", uses: ["Base", "CSQLite"]),
         module("Host", uses: ["Base", "CLinux", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
         module("EventSources", uses: ["Base", "Protocol", "Storage"]),
         module("Server", uses: ["Base", "Protocol", "Host", "Fanout"]),
+        module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
         .executableTarget(
             name: "Daemon",
-            dependencies: ["Base", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server"],
+            dependencies: ["Base", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo"],
             swiftSettings: strict),
 
         // The connection code of the daemon as an echo server: what the conformance suite talks to.
@@ -43,10 +49,13 @@ let package = Package(
         tests(of: "Base", uses: ["Base"]),
         tests(of: "Protocol", uses: ["Protocol"]),
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
-        tests(of: "Host", uses: ["Host"]),
+        tests(of: "Host", uses: ["Host", "Base"]),
         tests(of: "Fanout", uses: ["Fanout", "Protocol"]),
         .testTarget(
             name: "EventSourcesTests", dependencies: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"],
             exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(
+            name: "DemoTests", dependencies: ["Base", "Protocol", "Storage", "Demo"], exclude: ["schema.sql"], swiftSettings: strict),
+        tests(of: "Daemon", uses: ["Daemon"]),
     ]
 )

@@ -58,7 +58,10 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         self.settings = settings
         hub = Hub(limits: Limits(settings), clock: SystemClock())
         bridge = SourceBridge(hub: hub)
-        let databasePath = demo?.databasePath ?? settings.database.connection
+        let connection = settings.database.connection
+        guard let databasePath = demo?.databasePath ?? DatabasePath.path(of: connection) else {
+            throw StartError(description: "database.connection '\(connection)' names no file; give a path or file:PATH")
+        }
         sampler = Sampler(
             path: databasePath,
             enabled: EnabledSources(

@@ -7,6 +7,10 @@ extension Settings {
         public let settings: Settings
         /// Not wrong, but not what it seems: keys without effect, origins of everybody.
         public let warnings: [ConfigError]
+        let origins: [String: ConfigError.Origin]
+
+        /// Who set a key: for errors that only show later, such as a port that is taken.
+        public func origin(of key: String) -> ConfigError.Origin { origins[key] ?? .builtIn }
     }
 
     /// A value for a key from outside the file.
@@ -55,7 +59,7 @@ extension Settings {
         loader.readSecrets(environment: environment)
         loader.check()
         guard loader.errors.isEmpty else { throw ConfigErrors(loader.errors) }
-        return Loaded(settings: loader.settings, warnings: loader.warnings)
+        return Loaded(settings: loader.settings, warnings: loader.warnings, origins: loader.origins)
     }
 }
 
@@ -66,7 +70,7 @@ struct SettingsLoader {
     var errors: [ConfigError] = []
     var warnings: [ConfigError] = []
     /// Where each key that was set came from.
-    private var origins: [String: ConfigError.Origin] = [:]
+    private(set) var origins: [String: ConfigError.Origin] = [:]
 
     /// Variables of that prefix which are no settings.
     private static let foreignNames: Set<String> = ["URL", "TOKEN_FILE", "COMMIT"]
@@ -95,18 +99,19 @@ struct SettingsLoader {
 
     private mutating func take(_ entries: [YAMLNode.Entry], section: String) {
         var lines: [String: Int] = [:]
+        // A dot inside one key is not the dot between section and key: only the table's keys join them.
         for entry in entries {
             let key = section.isEmpty ? entry.key : "\(section).\(entry.key)"
             let origin = ConfigError.Origin.file(file, line: entry.keyLine)
             if let line = lines.updateValue(entry.keyLine, forKey: entry.key) {
                 errors.append(.init(origin, SettingsLoader.shown(key), "is given twice, first on line \(line)"))
-            } else if let setting = Setting.named(key) {
+            } else if !entry.key.contains("."), let setting = Setting.named(key) {
                 do throws(ValueError) {
                     set(setting, try setting.kind.value(of: entry.value), from: origin)
                 } catch {
                     errors.append(.init(origin, key, error.message))
                 }
-            } else if Setting.sections.contains(where: { $0.key == key }) {
+            } else if !entry.key.contains("."), Setting.sections.contains(where: { $0.key == key }) {
                 // A heading whose keys are all commented out has no value: that is no error.
                 if entry.value.isNull { continue }
                 guard case .mapping(let inner) = entry.value.content else {

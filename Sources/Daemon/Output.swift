@@ -1,0 +1,24 @@
+// Standard output and standard error of the short-lived commands. The daemon writes by `Log`.
+
+import Glibc
+
+enum Output {
+    /// Writes all of it to standard output; a reader that went away ends the process by SIGPIPE, as usual for commands.
+    static func write(_ text: String) { write(text, to: 1) }
+
+    static func error(_ text: String) { write(text, to: 2) }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        var copy = text
+        copy.withUTF8 { bytes in
+            var rest = UnsafeRawBufferPointer(bytes)
+            while !rest.isEmpty {
+                let count = Glibc.write(descriptor, rest.baseAddress, rest.count)
+                if count < 0, errno == EINTR { continue }
+                // Nobody is left to be told.
+                guard count > 0 else { return }
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            }
+        }
+    }
+}
