@@ -24,7 +24,9 @@ final class GatewayDatabase {
     private var statements: [String: OpaquePointer] = [:]
 
     /// Opens or makes the file.
-    init(path: String) throws(SQLError) {
+    ///
+    /// - Parameter busyMilliseconds: how long a locked database is waited for; 5 s is go-sqlite3's default.
+    init(path: String, busyMilliseconds: Int32 = 5000) throws(SQLError) {
         var opened: OpaquePointer?
         let code = sqlite3_open_v2(path, &opened, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nil)
         guard code == SQLITE_OK, let opened else {
@@ -33,8 +35,7 @@ final class GatewayDatabase {
             throw SQLError(description: "\(path): \(message)")
         }
         connection = opened
-        // go-sqlite3's default.
-        sqlite3_busy_timeout(connection, 5000)
+        sqlite3_busy_timeout(connection, busyMilliseconds)
         // A demo's database need not survive a power failure; without this each row waits for the disk.
         try execute("PRAGMA synchronous = OFF")
     }

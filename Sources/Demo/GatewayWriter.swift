@@ -19,10 +19,10 @@ final class GatewayWriter {
     ///
     /// - Parameter offsetMinutes: the time zone in which the gateway runs, at a time.
     init(
-        path: String, options: DemoOptions, start: Instant,
+        path: String, options: DemoOptions, start: Instant, busyMilliseconds: Int32 = 5000,
         offsetMinutes: @escaping (GatewayTime) -> Int = { $0.localOffsetMinutes }
     ) throws(SQLError) {
-        database = try GatewayDatabase(path: path)
+        database = try GatewayDatabase(path: path, busyMilliseconds: busyMilliseconds)
         traffic = Traffic(rate: options.rate, seed: options.seed, start: start)
         self.offsetMinutes = offsetMinutes
         try database.transaction { () throws(SQLError) in
