@@ -46,11 +46,16 @@ let package = Package(
             name: "EchoTarget", dependencies: ["Base", "Protocol", "Host", "Fanout"],
             path: "Tests/EchoTarget", swiftSettings: strict),
 
-        tests(of: "Base", uses: ["Base"]),
+        // Doubles and models that several test targets share.
+        .target(
+            name: "TestSupport", dependencies: ["Base", "Protocol", "Fanout"], path: "Tests/TestSupport", swiftSettings: strict),
+
+        tests(of: "Base", uses: ["Base", "TestSupport"]),
         tests(of: "Protocol", uses: ["Protocol"]),
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
         tests(of: "Host", uses: ["Host", "Base"]),
-        tests(of: "Fanout", uses: ["Fanout", "Protocol"]),
+        tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),
+        tests(of: "Server", uses: ["Base", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         .testTarget(
             name: "EventSourcesTests", dependencies: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"],
             exclude: ["Fixtures"], swiftSettings: strict),

@@ -64,7 +64,8 @@ extension Segment {
             // An unknown severity passes no filter that names some.
             entry.severity = Severity(name: JSONScanner.unescape(value))?.bit ?? 0
         case 7 where key.elementsEqual("success".utf8):
-            if value.elementsEqual("false".utf8) { entry.flags |= EventEntry.isFailure }
+            guard entry.flags & EventEntry.hasSuccess == 0 else { return }
+            entry.flags |= EventEntry.hasSuccess | (value.elementsEqual("false".utf8) ? EventEntry.isFailure : 0)
         case 7 where key.elementsEqual("message".utf8): set(\.message, value, offset, &entry)
         case 7 where key.elementsEqual("user_id".utf8): set(\.userID, value, offset, &entry)
         case 8 where key.elementsEqual("model_id".utf8): set(\.modelID, value, offset, &entry)

@@ -43,10 +43,14 @@ struct Span {
 /// something is waiting and given back when the ring is empty, so an idle client pays for the two indices only.
 struct Ring: ~Copyable {
     private var slots: UnsafeMutablePointer<Span>?
-    private let head = Atomic<UInt32>(0)
-    private let tail = Atomic<UInt32>(0)
+    private let head: Atomic<UInt32>
+    private let tail: Atomic<UInt32>
 
-    init() {}
+    /// - Parameter startIndex: of the first slot. The indices run through all of UInt32 and begin anew; tests begin near the end.
+    init(startIndex: UInt32 = 0) {
+        head = Atomic(startIndex)
+        tail = Atomic(startIndex)
+    }
 
     /// Spans waiting.
     var depth: Int { Int(tail.load(ordering: .acquiring) &- head.load(ordering: .acquiring)) }

@@ -42,6 +42,8 @@ struct EventEntry {
     static let passesFilters: UInt8 = 1
     /// Its data names a level.
     static let hasLevel: UInt8 = 128
+    /// Its data says whether it succeeded.
+    static let hasSuccess: UInt8 = 64
     /// Has `success: false`.
     static let isFailure: UInt8 = 2
     /// Superseded for clients that are behind by a later event of the same provider.

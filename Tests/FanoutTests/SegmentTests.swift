@@ -1,0 +1,145 @@
+// Events as bytes: the message, its frames, and what is indexed of it.
+
+import Base
+import Protocol
+import TestSupport
+import Testing
+
+@testable import Fanout
+
+@Suite struct SegmentTests {
+    private func text(_ segment: Segment, _ index: Int) -> String {
+        String(decoding: segment.text(of: segment.entry(at: index).pointee.json), as: UTF8.self)
+    }
+
+    @Test func messageAsOnTheWire() {
+        let timestamp = Instant(microseconds: 1_770_287_400_123_456)
+        let segment = Segment(firstSequence: 1045, entriesMax: 4, bytesMax: 4096)
+        let epoch = Epoch(Instant(milliseconds: 36 * 36 * 36 + 1))
+        func add(_ channel: Channel, _ type: String, _ data: String) {
+            segment.add(
+                EventDraft(channel: channel, type: type, timestamp: timestamp, data: Array(data.utf8)),
+                sequence: 1045 + UInt64(segment.count), epoch: epoch, published: 7)
+        }
+        add(.logs, "log", #"{"level":"warn"}"#)
+        add(.logs, "deploy \"x\"", "null")
+        add(.all, "note", #"[1,"é"]"#)
+        #expect(text(segment, 0) == #"{"type":"log","id":"1001-1045","timestamp":"2026-02-05T10:30:00.123Z","data":{"level":"warn"}}"#)
+        #expect(
+            text(segment, 1)
+                == #"{"type":"deploy \"x\"","id":"1001-1046","timestamp":"2026-02-05T10:30:00.123Z","channel":"logs","data":null}"#)
+        #expect(text(segment, 2) == #"{"type":"note","id":"1001-1047","timestamp":"2026-02-05T10:30:00.123Z","channel":"all","data":[1,"é"]}"#)
+        #expect(segment.lastPublished == 7)
+    }
+
+    /// Whatever is in them, the types and data of events come back out of the message.
+    @Test(arguments: testSeeds(3))
+    func messagesAreJSON(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let types = ["log", "a", "\u{0}\u{1}\u{1F}\u{7F}", "quote\"back\\slash", "ü🚀", String(repeating: "\u{1}", count: 128)]
+        let drafts = (0..<100).map { number -> EventDraft in
+            var draft = ModelEvent.random(number: number, using: &generator).draft
+            draft.type = generator.pick(types)
+            draft.timestamp = Instant(milliseconds: Int64(generator.int(-5_000_000_000_000...5_000_000_000_000)))
+            return draft
+        }
+        let segment = segment(of: drafts)
+        for (index, draft) in drafts.enumerated() {
+            let message = try JSON(parsing: text(segment, index))
+            #expect(message["type"]?.string == draft.type, "seed \(seed)")
+            #expect(message["id"]?.string.flatMap(sequence(ofID:)) == UInt64(index + 1))
+            #expect(message["timestamp"]?.string == draft.timestamp.rfc3339)
+            #expect(try message["data"] == JSON(parsing: draft.data))
+            #expect((message["channel"] == nil) == (MessageType.ofChannel[draft.type] != nil))
+        }
+    }
+
+    /// `bytesNeeded` is never too small: a segment of exactly that size takes the event.
+    @Test(arguments: [
+        "{}", "null", #"{"message":"\u0041\u0041\u0041"}"#, #"{"message":"\"","component":"\"","provider_id":"\"","model_id":"\"","user_id":"\""}"#,
+        #"{"message":"\ud800"}"#, #"{"level":"\u0077arn"}"#,
+    ])
+    func bytesNeededIsEnough(data: String) {
+        for type in ["", "x", String(repeating: "\u{1}", count: 128), String(repeating: "ü", count: 64)] {
+            let draft = EventDraft(channel: .providers, type: type, timestamp: Instant(milliseconds: .max / 1000), data: Array(data.utf8))
+            let segment = Segment(firstSequence: .max - 1, entriesMax: 1, bytesMax: Segment.bytesNeeded(draft))
+            #expect(segment.fits(Segment.bytesNeeded(draft)))
+            segment.add(draft, sequence: .max - 1, epoch: Epoch(Instant(milliseconds: .max / 1000)), published: 0)
+            #expect(segment.bytesUsed <= Segment.bytesNeeded(draft))
+            segment.fillTextFrames()
+            #expect(!segment.fits(0))
+        }
+    }
+
+    @Test func indexedFieldsAreUnescaped() {
+        let data = #"{"component":"a\"b","provider_id":"plain","model_id":"\u00fc","user_id":"","message":"x\\y","latency_ms":12.9,"success":false}"#
+        let segment = segment(of: [draft(.requests, data)])
+        let entry = segment.entry(at: 0).pointee
+        func text(_ range: FieldRange) -> String? { range.isPresent ? String(decoding: segment.text(of: range), as: UTF8.self) : nil }
+        #expect(text(entry.component) == "a\"b")
+        #expect(text(entry.providerID) == "plain")
+        #expect(text(entry.modelID) == "ü")
+        #expect(text(entry.userID) == "")
+        #expect(text(entry.message) == "x\\y")
+        #expect(entry.latency == 12)
+        #expect(entry.flags & EventEntry.isFailure != 0)
+        #expect(text(segment.entry(at: 0).pointee.json)?.hasSuffix(data + "}") == true)
+    }
+
+    @Test func fieldsOfOtherKindsAreAbsent() {
+        let segment = segment(of: [draft(.requests, #"{"component":1,"provider_id":null,"model_id":["x"],"user_id":{},"message":true}"#)])
+        let entry = segment.entry(at: 0).pointee
+        for range in [entry.component, entry.providerID, entry.modelID, entry.userID, entry.message] { #expect(!range.isPresent) }
+        #expect(entry.latency == EventEntry.noLatency)
+        #expect(entry.flags & EventEntry.isFailure == 0)
+    }
+
+    /// Frames lie one behind the other, with the length form that their size asks for.
+    @Test func framesAreContiguous() {
+        let sizes = [0, 1, 20, 21, 22, 1000, 65_400, 65_535, 70_000]
+        let drafts = sizes.map { draft(.logs, "\"" + String(repeating: "x", count: $0) + "\"", type: "log") }
+        let segment = segment(of: drafts)
+        let frames = segment.textFrames
+        #expect(frames.readableCount == sizes.count)
+        #expect(frames.offset(of: 0) == 0)
+        for index in sizes.indices {
+            let json = segment.text(of: segment.entry(at: index).pointee.json)
+            let bytes = UnsafeRawBufferPointer(
+                start: frames.bytes + Int(frames.offset(of: index)), count: Int(frames.offset(of: index + 1) - frames.offset(of: index)))
+            #expect(Array(bytes) == FrameWriter.frame(.text, json))
+        }
+        let end = frames.offset(of: sizes.count)
+        for offset in 0..<end where offset % 7 == 0 || offset < 400 {
+            let index = frames.index(containing: offset)
+            #expect(frames.offset(of: index) <= offset && offset < frames.offset(of: index + 1))
+        }
+    }
+
+    /// Events that came before the first client get their frames later, in one go or in several.
+    @Test func framesAreFilledLate() {
+        let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192)
+        let epoch = Epoch(Instant(milliseconds: 0))
+        for number in 0..<3 { segment.add(draft(.logs, "\(number)"), sequence: UInt64(number + 1), epoch: epoch, published: 0) }
+        #expect(segment.textFrames.readableCount == 0)
+        segment.fillTextFrames()
+        #expect(segment.textFrames.readableCount == 3)
+        segment.add(draft(.logs, "3"), sequence: 4, epoch: epoch, published: 0)
+        #expect(segment.textFrames.readableCount == 3)
+        segment.fillTextFrames()
+        segment.fillTextFrames()
+        #expect(segment.textFrames.readableCount == 4)
+    }
+
+    @Test func entryKeepsItsFlatLayout() {
+        #expect(MemoryLayout<SegmentHeader>.size <= 64)
+        #expect(MemoryLayout<EventEntry>.stride % 8 == 0)
+        #expect(_isPOD(EventEntry.self))
+    }
+
+    @Test(arguments: [(Int64(0), "0"), (35, "z"), (36, "10"), (1_770_287_400_000, "ml9bes00"), (-5, "0")])
+    func epochs(milliseconds: Int64, text: String) {
+        let epoch = Epoch(Instant(milliseconds: milliseconds))
+        #expect(epoch.description == text)
+        #expect(epoch.id(7) == "\(text)-7")
+    }
+}

@@ -1,0 +1,38 @@
+// Threads for tests that let things happen at once, and waits that end a hanging test instead of the whole run.
+
+import Base
+import Dispatch
+import Glibc
+
+/// Why a test could not go on.
+public struct TestFailure: Error, CustomStringConvertible {
+    public let description: String
+    public init(_ description: String) { self.description = description }
+}
+
+/// Longest wait for anything; only a fault makes a test wait that long.
+public let hangGuardSeconds = 60
+
+/// Runs `body` on so many threads at once; returns when all have ended.
+public func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
+    let done = DispatchSemaphore(value: 0)
+    for number in 0..<count {
+        let failure = Thread.start(named: "test-\(number)") {
+            body(number)
+            done.signal()
+        }
+        if let failure { throw failure }
+    }
+    for _ in 0..<count where done.wait(timeout: .now() + .seconds(hangGuardSeconds)) == .timedOut {
+        throw TestFailure("a thread of the test did not end within \(hangGuardSeconds) s")
+    }
+}
+
+/// Waits until something that other threads bring about is so.
+public func waitUntil(_ what: String, _ condition: () -> Bool) throws {
+    let deadline = SystemClock().monotonic() + UInt64(hangGuardSeconds) * 1_000_000_000
+    while !condition() {
+        guard SystemClock().monotonic() < deadline else { throw TestFailure("still waiting after \(hangGuardSeconds) s: \(what)") }
+        usleep(500)
+    }
+}
