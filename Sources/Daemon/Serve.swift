@@ -131,6 +131,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         heartbeat.start()
         try acceptors.start(threads: 2)
         watchSignals()
+        watchReload()
         for address in addresses { Log.info("listening on http://\(address)") }
         Log.info("goleapai-ws \(Version.number) serves at most \(settings.websocket.maxClients) clients on \(shards.count) shards")
         if let port = addresses.first?.port, demo != nil { print(demoBanner(port: port)) }
@@ -145,6 +146,14 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
             source.activate()
             signals.append(source)
         }
+    }
+
+    private func watchReload() {
+        signal(SIGHUP, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: control)
+        source.setEventHandler { Log.warn("SIGHUP: this version reads its configuration at start only; restart it to apply changes") }
+        source.activate()
+        signals.append(source)
     }
 
     /// Stops accepting, says goodbye to everyone, and ends. A second signal ends at once.

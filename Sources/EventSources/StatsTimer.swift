@@ -25,7 +25,8 @@ final class StatsTimer {
         _ stats: inout RequestStats, providers: [String: Provider], queries: RequestQueries, clock: any Clock, sink: any EventSink,
         phase: SamplerPhase
     ) throws(DatabaseError) -> UInt64? {
-        let groups = subscriptions.groups
+        let (groups, fresh) = subscriptions.take()
+        for group in fresh { due[group] = nil }
         let monotonic = clock.monotonic()
         for group in due.keys where !groups.contains(group) { due[group] = nil }
         // The providers' success rates need the five minutes in any case.

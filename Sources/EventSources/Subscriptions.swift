@@ -11,22 +11,36 @@ struct StatsGroup: Hashable, Sendable {
 
 /// How many subscribers each group has. Any thread.
 final class Subscriptions: Sendable {
-    private let counts = Mutex<[StatsGroup: Int]>([:])
+    private struct State {
+        var counts: [StatsGroup: Int] = [:]
+        /// Groups whose first subscriber has come since the sampler last looked: they may have been gone and come back
+        /// in between, and are to be told at once all the same.
+        var fresh: Set<StatsGroup> = []
+    }
+    private let state = Mutex(State())
 
     /// - Returns: whether this is the group's first.
     func add(_ group: StatsGroup) -> Bool {
-        counts.withLock { counts in
-            counts[group, default: 0] += 1
-            return counts[group] == 1
+        state.withLock { state in
+            state.counts[group, default: 0] += 1
+            guard state.counts[group] == 1 else { return false }
+            state.fresh.insert(group)
+            return true
         }
     }
 
     func remove(_ group: StatsGroup) {
-        counts.withLock { counts in
-            guard let count = counts[group] else { return }
-            counts[group] = count > 1 ? count - 1 : nil
+        state.withLock { state in
+            guard let count = state.counts[group] else { return }
+            state.counts[group] = count > 1 ? count - 1 : nil
         }
     }
 
-    var groups: [StatsGroup] { counts.withLock { Array($0.keys) } }
+    /// The groups that have subscribers, and those among them that are new since the last call. For the sampler only.
+    func take() -> (all: [StatsGroup], fresh: Set<StatsGroup>) {
+        state.withLock { state in
+            defer { state.fresh = [] }
+            return (Array(state.counts.keys), state.fresh)
+        }
+    }
 }

@@ -22,6 +22,8 @@ public final class Hub: Sendable {
     /// WebSocket clients, and connections in all. Writers: the shards.
     let clients = Atomic<Int>(0)
     let connections = Atomic<Int>(0)
+    /// Connections that have asked for something else than an upgrade.
+    let httpConnections = Atomic<Int>(0)
     let clientIDs = Atomic<UInt64>(0)
 
     private struct State {

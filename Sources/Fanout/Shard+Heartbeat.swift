@@ -90,8 +90,8 @@ extension Shard {
         }
         if silent >= interval, tick &- client.pointee.lastPing >= interval {
             client.pointee.lastPing = tick
-            // One behind what waits anyway would tell nothing that the waiting bytes do not.
-            if client.pointee.ring.isEmpty { ping(index) }
+            // Also behind what waits: a slow reader that says nothing by itself lives by answering it.
+            if hasRoom(client) { ping(index) }
         }
         let sincePing = tick &- client.pointee.lastPing
         let nextPing = max(interval - min(interval, silent), interval - min(interval, sincePing))

@@ -101,6 +101,7 @@ extension Shard {
                     exchange.requests += 1
                     switch delegate.route(head, from: client.pointee.details.address) {
                     case .answer(let response):
+                        if isOneTooMany(index) { continue }
                         // The body of a refused request is not read: what follows cannot be told from a request.
                         answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
                         continue
@@ -110,10 +111,7 @@ extension Shard {
                         self.upgrade(index, head, upgrade, rest: rest)
                         return
                     case .request(let bodyBytesMax):
-                        if !client.pointee.flags.contains(.plainHTTP) {
-                            client.pointee.flags.insert(.plainHTTP)
-                            counters.httpConnections.add(1, ordering: .relaxed)
-                        }
+                        if isOneTooMany(index) { continue }
                         try BodyDecoder.check(head.body, bytesMax: bodyBytesMax)
                         exchange.head = head
                         exchange.decoder = BodyDecoder(framing: head.body, bytesMax: bodyBytesMax)
@@ -204,16 +202,25 @@ extension Shard {
         }
     }
 
+    /// Counts a connection among those that ask for something else than an upgrade.
+    /// - Returns: true where there are too many, after the answer that says so.
+    private func isOneTooMany(_ index: UInt32) -> Bool {
+        let client = client(index)
+        guard !client.pointee.flags.contains(.plainHTTP) else { return false }
+        client.pointee.flags.insert(.plainHTTP)
+        guard hub.httpConnections.add(1, ordering: .relaxed).newValue > limits.httpConnectionsMax else { return false }
+        counters.refused.add(1, ordering: .relaxed)
+        answer(
+            index, .error(503, "more than \(limits.httpConnectionsMax) other HTTP connections", fields: [("Retry-After", "5")]), keepAlive: false,
+            headOnly: false)
+        return true
+    }
+
     /// Sends a response; without `keepAlive` the connection ends after it.
     func answer(_ index: UInt32, _ response: Response, keepAlive: Bool, headOnly: Bool) {
         let client = client(index)
         guard !client.pointee.flags.contains(.ended) else { return }
-        if !client.pointee.flags.contains(.plainHTTP) {
-            client.pointee.flags.insert(.plainHTTP)
-            counters.httpConnections.add(1, ordering: .relaxed)
-        }
-        var stays = keepAlive && !client.pointee.flags.contains(.peerEnded)
-        if hub.shards.reduce(0, { $0 + $1.counters.httpConnections.load(ordering: .relaxed) }) > limits.httpConnectionsMax { stays = false }
+        let stays = keepAlive && !client.pointee.flags.contains(.peerEnded)
         if !stays { client.pointee.flags.insert(.endAfterFlush) }
         schedule(index, in: Wheel.ticks(stays ? limits.keepAliveTime : limits.closeTime))
         send(response.serialize(keepAlive: stays, headOnly: headOnly), to: index)
@@ -231,7 +238,7 @@ extension Shard {
                 headOnly: false)
             return
         }
-        if client.pointee.flags.contains(.plainHTTP) { counters.httpConnections.subtract(1, ordering: .relaxed) }
+        if client.pointee.flags.contains(.plainHTTP) { hub.httpConnections.subtract(1, ordering: .relaxed) }
         client.pointee.flags.subtract([.http, .plainHTTP])
         client.pointee.details.exchange = nil
         client.pointee.details.userAgent = String((head.first("user-agent") ?? "").prefix(200))
@@ -309,7 +316,8 @@ extension Shard {
     func close(_ index: UInt32, _ code: CloseCode) {
         let client = client(index)
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .http]) else { return }
-        // What has not begun is not sent any more: a client that is closed for being slow would never see the frame.
+        // What has not begun is not sent any more: a client that is closed for being slow would never see the frame behind it.
+        if code != .goingAway { withdrawUnbegun(index) }
         finish(index, FrameWriter.close(code, code.reason))
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }

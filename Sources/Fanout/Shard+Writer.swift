@@ -67,6 +67,32 @@ extension Shard {
         Int(client.pointee.outboxBytes) < limits.outboxBytesMax && client.pointee.ring.depth < slots.capacity - 16
     }
 
+    /// Takes everything out of a client's ring of which nothing is sent yet; a frame that has begun is finished.
+    func withdrawUnbegun(_ index: UInt32) {
+        let client = client(index)
+        client.pointee.flags.remove(.behind)
+        var position = 0
+        while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
+            defer { position += 1 }
+            if position == 0, span.pointee.kind == .log {
+                let segment = Unmanaged<Segment>.fromOpaque(span.pointee.owner).takeUnretainedValue()
+                let offset = UInt32(span.pointee.start - UnsafeRawPointer(segment.textFrames.bytes))
+                let frame = segment.textFrames.index(containing: offset)
+                if segment.textFrames.offset(of: frame) != offset {
+                    span.pointee.length = segment.textFrames.offset(of: frame + 1) - offset
+                    span.pointee.last = segment.firstSequence + UInt64(frame)
+                    continue
+                }
+            } else if position == 0 {
+                // A block of its own or a state may have begun.
+                continue
+            }
+            if span.pointee.kind == .own { client.pointee.outboxBytes -= span.pointee.length }
+            release(span.pointee)
+            span.pointee.becomeVoid()
+        }
+    }
+
     /// Lets go of what a span holds.
     func release(_ span: Span) {
         switch span.kind {

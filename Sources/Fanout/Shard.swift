@@ -334,7 +334,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             hub.clients.subtract(1, ordering: .relaxed)
             hub.endTextFrames()
         } else if client.pointee.flags.contains(.plainHTTP) {
-            counters.httpConnections.subtract(1, ordering: .relaxed)
+            hub.httpConnections.subtract(1, ordering: .relaxed)
         }
         counters.connections.subtract(1, ordering: .relaxed)
         // The kernel takes a closed descriptor out of the epoll by itself.
@@ -355,7 +355,6 @@ public struct ClientHandle: Sendable, Hashable {
 /// What a shard counts. Written by its queue (and `connections` by acceptors), summed by whoever asks.
 public final class ShardCounters: Sendable {
     public let connections = Atomic<Int>(0)
-    public let httpConnections = Atomic<Int>(0)
     public let clients = Atomic<Int>(0)
     let logs = Atomic<Int>(0)
     let stats = Atomic<Int>(0)

@@ -4,8 +4,10 @@ import Protocol
 
 /// A client's channels and their filters. Equal subscriptions share a group, and with it every decision of the fan-out.
 public struct Subscription: Hashable, Sendable {
-    /// As the client named them; `all` is its own member.
-    public var channels: ChannelSet
+    /// As the client named them; `all` is its own member, and alone where it is one.
+    public var channels: ChannelSet {
+        didSet { if channels.contains(ChannelSet(.all)) && channels != ChannelSet(.all) { channels = ChannelSet(.all) } }
+    }
     public var filters: Filters
 
     public init(channels: ChannelSet = [], statsInterval: Int) {
