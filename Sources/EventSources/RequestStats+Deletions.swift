@@ -23,6 +23,12 @@ extension RequestStats {
         if isUrgent || check.isDue(monotonic: began, version: version) {
             check.begin(
                 minutes: store.textMinutesKept(), counts: store.textCounts, monotonic: began, version: version, isUrgent: isUrgent)
+            minutesPlanned = store.minutesAdded
+        }
+        guard check.hasNext(monotonic: began) else { return false }
+        if minutesPlanned != store.minutesAdded {
+            check.plan(minutes: store.textMinutesKept(), counts: store.textCounts)
+            minutesPlanned = store.minutesAdded
         }
         while let range = check.next(monotonic: began) {
             if try !matches(queries, range) {

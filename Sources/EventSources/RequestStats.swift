@@ -18,6 +18,8 @@ struct RequestStats {
     private let rowsMax: Int
     var reader = TimestampReader()
     var check = DeletionCheck()
+    /// The store's `minutesAdded` when the check was last planned.
+    var minutesPlanned = 0
 
     init(horizon: StatsWindow, now: Instant, rowsMax: Int = RowStore.rowsMax) {
         self.horizon = horizon

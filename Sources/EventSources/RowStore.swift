@@ -23,6 +23,8 @@ struct RowStore {
     private(set) var count = 0
     /// Rows known per minute of text, kept or not; those written with `T`, which the gateway never does, are left out.
     private(set) var textCounts: [Int64: Int] = [:]
+    /// Counts up when a row comes into a minute that had none.
+    private(set) var minutesAdded = 0
 
     /// A place in the index on timestamp: rows at or above are in here. Starts above all texts.
     struct Frontier {
@@ -56,7 +58,10 @@ struct RowStore {
 
     /// Counts a row among those known.
     mutating func note(_ timestamp: GatewayTimestamp) {
-        if timestamp.zone?.hasT != true { textCounts[timestamp.textMinute, default: 0] += 1 }
+        guard timestamp.zone?.hasT != true else { return }
+        let count = (textCounts[timestamp.textMinute] ?? 0) + 1
+        textCounts[timestamp.textMinute] = count
+        if count == 1 { minutesAdded += 1 }
     }
 
     /// Keeps a row if it is young enough.

@@ -7,6 +7,8 @@ import Storage
 final class SamplerCore {
     /// How often the database is asked whether something has changed.
     static let pollNanoseconds: UInt64 = 50_000_000
+    /// How often the path is looked at, whether it still names the open file.
+    private static let lookNanoseconds: UInt64 = 100_000_000
     /// After a lock, and after any other failure.
     private static let busyRetryNanoseconds: UInt64 = 20_000_000
     private static let failureRetryNanoseconds: UInt64 = 200_000_000
@@ -41,6 +43,7 @@ final class SamplerCore {
     private var providersReadAt: UInt64?
     private var ratesAt: UInt64 = 0
     private var evictedAt: UInt64
+    private var lookedAt: UInt64?
 
     init(
         path: String, enabled: EnabledSources, clock: any Clock, sink: any EventSink, health: SourceHealth,
@@ -64,22 +67,10 @@ final class SamplerCore {
     /// - Returns: nanoseconds until it should be called again; earlier is fine.
     func step() -> UInt64 {
         phase.begin(.reading)
-        let state = database.look()
-        switch state {
-        case .open: break
-        case .replaced:
-            // Its writer may have committed something just before.
-            while database.session != nil, (try? readRequests(isLast: true)) == false {}  // nothing more can be had of it
-            database.close()
-            hasMore = true
-            lastVersion = nil
-            return 0
-        case .failing(let sentence):
-            mayHaveMissed = true
-            channels.forEach { health.bad($0, sentence) }
-            // A file that has only lost its name may still be written.
-            if database.session != nil { _ = try? readRequests(isLast: true) }  // the failure is reported already
-            return SamplerCore.failureRetryNanoseconds
+        let monotonic = clock.monotonic()
+        if database.session == nil || lookedAt.map({ monotonic &- $0 >= SamplerCore.lookNanoseconds }) ?? true {
+            lookedAt = monotonic
+            if let wait = look() { return wait }
         }
         do throws(DatabaseError) {
             try readWhatChanged()
@@ -88,6 +79,29 @@ final class SamplerCore {
             return try tellStats()
         } catch {
             return failed(error)
+        }
+    }
+
+    /// Makes sure that the open file is the one at the path.
+    /// - Returns: nil if it is, and it can be read; otherwise nanoseconds until to look again.
+    private func look() -> UInt64? {
+        switch database.look() {
+        case .open: return nil
+        case .replaced:
+            // Its writer may have committed something just before.
+            while database.session != nil, (try? readRequests(isLast: true)) == false {}  // nothing more can be had of it
+            database.close()
+            hasMore = true
+            lastVersion = nil
+            lookedAt = nil
+            return 0
+        case .failing(let sentence):
+            mayHaveMissed = true
+            channels.forEach { health.bad($0, sentence) }
+            // A file that has only lost its name may still be written.
+            if database.session != nil { _ = try? readRequests(isLast: true) }  // the failure is reported already
+            lookedAt = nil
+            return SamplerCore.failureRetryNanoseconds
         }
     }
 

@@ -71,12 +71,13 @@ public final class Connection {
     ///
     /// The lock begins with the first statement stepped. No statement may be left unfinished: reset them.
     public func read<Value>(_ body: () throws(DatabaseError) -> Value) throws(DatabaseError) -> Value {
-        try execute("BEGIN")
+        _ = try kept(&beginStatement, "BEGIN").step()
+        let commit = try kept(&commitStatement, "COMMIT")
         limit.begin()
         defer {
             limit.end()
             // Fails only when SQLite has already rolled back by itself after an error.
-            _ = sqlite3_exec(handle, "COMMIT", nil, nil, nil)
+            _ = try? commit.step()
             if sqlite3_get_autocommit(handle) == 0 { _ = sqlite3_exec(handle, "ROLLBACK", nil, nil, nil) }
         }
         return try body()
@@ -84,17 +85,22 @@ public final class Connection {
 
     /// A number that changes when another connection has committed something. Costs a lock and a few system calls.
     public func dataVersion() throws(DatabaseError) -> Int64 {
-        let statement: Statement
-        if let kept = dataVersionStatement {
-            statement = kept
-        } else {
-            statement = try prepare("PRAGMA data_version")
-            dataVersionStatement = statement
-        }
+        let statement = try kept(&dataVersionStatement, "PRAGMA data_version")
         defer { statement.reset() }
         return try statement.step() ? statement.int64(0) : 0
     }
+
+    // Needed many times a second, so prepared once. They do not refer back to the connection.
+    private var beginStatement: Statement?
+    private var commitStatement: Statement?
     private var dataVersionStatement: Statement?
+
+    private func kept(_ place: inout Statement?, _ sql: String) throws(DatabaseError) -> Statement {
+        if let statement = place { return statement }
+        let statement = try prepare(sql)
+        place = statement
+        return statement
+    }
 
     private func execute(_ sql: String) throws(DatabaseError) {
         let code = sqlite3_exec(handle, sql, nil, nil, nil)
