@@ -109,6 +109,8 @@ extension Shard {
 
     /// The id up to which everything is settled for whoever reads up to the end of the ring.
     func position(of client: UnsafeMutablePointer<Client>) -> String {
-        hub.epoch.id((client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor) - 1)
+        // A gap is told behind what waits: until then nothing beyond it is settled.
+        if client.pointee.flags.contains(.gap) { return hub.epoch.id(client.pointee.gapAfter) }
+        return hub.epoch.id((client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor) - 1)
     }
 }
