@@ -108,14 +108,17 @@ extension Shard {
         let endSequence = segment.firstSequence + UInt64(count)
         forEachClient { index, client in
             guard client.pointee.flags.isDisjoint(with: [.http, .ended]) else { return }
-            if !client.pointee.ring.isEmpty { withdraw(segment, from: index, endSequence: endSequence) }
-            if client.pointee.flags.contains(.behind), client.pointee.cursor < endSequence {
-                let first = Int(max(client.pointee.cursor, segment.firstSequence) - segment.firstSequence)
+            // What has not even reached its ring is lost as well; the ring holds what comes before that.
+            let unfed = client.pointee.flags.contains(.behind) ? client.pointee.cursor : endSequence
+            var hasLost = !client.pointee.ring.isEmpty && withdraw(segment, from: client, endSequence: endSequence)
+            if unfed < endSequence {
+                let first = Int(max(unfed, segment.firstSequence) - segment.firstSequence)
                 let lost = client.pointee.group?.takeUnretainedValue().count(first..<max(first, count), of: segment) ?? 0
-                if lost > 0 { lose(UInt64(lost), from: client.pointee.cursor, upTo: endSequence - 1, of: client) }
+                if lost > 0 { lose(UInt64(lost), from: unfed, upTo: endSequence - 1, of: client) }
+                hasLost = hasLost || lost > 0
                 client.pointee.cursor = endSequence
-                if limits.disconnectsSlowConsumers && lost > 0 { close(index, .tooSlow) }
             }
+            if hasLost && limits.disconnectsSlowConsumers { close(index, .tooSlow) }
         }
         segments.remove(at: position)
     }
@@ -133,8 +136,8 @@ extension Shard {
     }
 
     /// Takes a segment's spans out of a client's ring; the frame that is partly sent is copied aside, so that it is finished.
-    private func withdraw(_ segment: Segment, from index: UInt32, endSequence: UInt64) {
-        let client = client(index)
+    /// - Returns: whether events are lost by that; the client is then fed from history, behind the segment.
+    private func withdraw(_ segment: Segment, from client: UnsafeMutablePointer<Client>, endSequence: UInt64) -> Bool {
         let owner = UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque())
         let base = UnsafeRawPointer(segment.textFrames.bytes)
         var hasHole = false
@@ -152,6 +155,7 @@ extension Shard {
             // Neighbouring frames are neighbouring sequences; of the span's events some may be sent already.
             var first = segment.firstSequence + UInt64(frame)
             let last = span.pointee.last
+            let sent = first - (last + 1 - UInt64(span.pointee.events))
             if segment.textFrames.offset(of: frame) != offset {
                 let rest = UnsafeRawBufferPointer(start: span.pointee.start, count: Int(segment.textFrames.offset(of: frame + 1) - offset))
                 let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: rest.count, alignment: 1)
@@ -164,15 +168,17 @@ extension Shard {
             } else {
                 span.pointee.becomeVoid()
             }
+            // The one that is finished from the copy counts when it is.
+            counters.deliveries.add(sent, ordering: .relaxed)
             if first <= last {
                 hasHole = true
                 lose(last - first + 1, from: first, upTo: last, of: client)
             }
         }
-        guard hasHole else { return }
+        guard hasHole else { return false }
         client.pointee.gapResume = endSequence - 1
         client.pointee.flags.insert(.behind)
         client.pointee.cursor = endSequence
-        if limits.disconnectsSlowConsumers { close(index, .tooSlow) }
+        return true
     }
 }

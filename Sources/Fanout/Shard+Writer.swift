@@ -80,7 +80,9 @@ extension Shard {
                 let frame = segment.textFrames.index(containing: offset)
                 if segment.textFrames.offset(of: frame) != offset {
                     span.pointee.length = segment.textFrames.offset(of: frame + 1) - offset
-                    span.pointee.last = segment.firstSequence + UInt64(frame)
+                    let last = segment.firstSequence + UInt64(frame)
+                    span.pointee.events -= UInt32(span.pointee.last - last)
+                    span.pointee.last = last
                     continue
                 }
             } else if position == 0 {

@@ -123,7 +123,14 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         return input[used..<used + count]
     }
 
-    /// Whether the server has ended the connection; reads and forgets what came before that.
+    /// Whether something can be read without waiting.
+    public func hasInput() throws -> Bool {
+        if input.count > used { return true }
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) > 0
+    }
+
+    /// Reads and forgets everything up to the end of the connection.
     public func readToEnd() throws {
         while try readMore() { used = input.count }
     }

@@ -1,0 +1,121 @@
+// A hub and its shards in this process, and connections to them that have no network between: what a client does not read stays
+// with the server but for the few kilobytes of `sendBufferBytes`.
+
+import Base
+import Protocol
+import Synchronization
+import TestSupport
+
+@testable import Fanout
+@testable import Host
+
+/// Answers whatever the test registers.
+final class Desk: ConnectionDelegate {
+    private let upgrades = Mutex<[String: Upgrade]>([:])
+    /// Answers that were asked for and not given yet.
+    let waiting = Mutex<[@Sendable (Response) -> Void]>([])
+
+    /// - Returns: the address that becomes this.
+    func register(_ upgrade: Upgrade) -> String {
+        upgrades.withLock {
+            let target = "/ws/\($0.count)"
+            $0[target] = upgrade
+            return target
+        }
+    }
+
+    func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        if let upgrade = upgrades.withLock({ $0[head.path] }) { return .upgrade(upgrade) }
+        return head.path == "/refused" ? .answer(.error(404, "nothing here")) : .request(bodyBytesMax: 100_000)
+    }
+
+    func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
+        switch request.head.path {
+        case "/later":
+            waiting.withLock { $0.append(later) }
+            return nil
+        case "/large": return Response(status: 200, body: [UInt8](repeating: 120, count: 50_000), contentType: "text/plain")
+        default: return Response(status: 200, body: Array("\(request.head.target) ".utf8) + request.body, contentType: "text/plain")
+        }
+    }
+}
+
+struct Rig {
+    let hub: Hub
+    let shards: [Shard]
+    let desk = Desk()
+
+    /// - Parameter starts: false: nothing happens but what the test does on the shards' queues.
+    init(_ limits: Limits = Limits(), shards count: Int = 2, clock: any Clock = SystemClock(), starts: Bool = true) throws {
+        let hub = Hub(limits: limits, clock: clock)
+        self.hub = hub
+        let desk = desk
+        shards = try (0..<count).map { try Shard(number: $0, hub: hub, delegate: desk) }
+        hub.attach(shards)
+        if starts { for shard in shards { shard.start() } }
+    }
+
+    /// A connection that has said nothing yet.
+    func connect(to shard: Int = 0) throws -> SocketClient {
+        let (near, far) = try SocketClient.pair()
+        shards[shard].adopt(
+            AcceptedSocket(descriptor: FileDescriptor(owning: far), peer: PeerAddress(host: "127.0.0.1", port: 1, isLoopback: true)))
+        return near
+    }
+
+    /// A WebSocket with this subscription.
+    func subscribe(
+        _ subscription: Subscription, to shard: Int = 0, change: (inout Upgrade) -> Void = { _ in }
+    ) throws -> SocketClient {
+        var upgrade = Upgrade(subscription: subscription)
+        change(&upgrade)
+        let client = try connect(to: shard)
+        try client.upgrade(desk.register(upgrade))
+        return client
+    }
+
+    func subscribe(_ filter: ModelFilter, to shard: Int = 0) throws -> SocketClient { try subscribe(try filter.subscription(), to: shard) }
+
+    /// Returns when everything is done that was asked of the shards before.
+    func settle() { for shard in shards { shard.queue.sync {} } }
+
+    /// Tells every subscribed client that the test has published all.
+    func publishMarker() { hub.publish([EventDraft(channel: .all, type: "marker", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))]) }
+
+    /// A number that all shards count.
+    func sum(_ counter: (ShardCounters) -> UInt64) -> UInt64 { shards.reduce(0) { $0 + counter($1.counters) } }
+
+    func waitForClients(_ count: Int) throws {
+        try waitUntil("\(count) clients instead of \(hub.clientCount)") { hub.clientCount == count }
+        settle()
+    }
+}
+
+/// What was published, by sequence. Any thread may add.
+final class Published: Sendable {
+    private let all = Mutex<[UInt64: ModelEvent]>([:])
+    var events: [UInt64: ModelEvent] { all.withLock { $0 } }
+
+    func publish(_ events: [ModelEvent], to hub: Hub) {
+        let range = hub.publish(events.map(\.draft))
+        all.withLock { all in for (event, sequence) in zip(events, range) { all[sequence] = event } }
+    }
+}
+
+/// Publishes random batches from several threads at once.
+/// - Parameter padding: bytes of further text in some of the events.
+func publish(
+    _ batches: Int, of size: Int, from threads: Int, seed: UInt64, to hub: Hub, into published: Published, padding: Int = 0
+) throws {
+    try onThreads(threads) { thread in
+        var generator = SeededGenerator(seed: seed &* 1000 &+ UInt64(thread))
+        for batch in 0..<batches {
+            published.publish(
+                (0..<generator.int(1...size)).map { position in
+                    var event = ModelEvent.random(number: (thread * batches + batch) * size + position, using: &generator)
+                    if padding > 0, generator.chance(20) { event.component = String(repeating: "p", count: generator.int(0...padding)) }
+                    return event
+                }, to: hub)
+        }
+    }
+}
