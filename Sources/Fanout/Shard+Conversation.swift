@@ -94,6 +94,7 @@ extension Shard {
         var named = try channels(of: message, id, index)
         var subscription = before
         subscription.channels.formUnion(named)
+        var mistakes = 0
         switch message["data"]?["filters"] {
         case nil, .null: break
         case .object(let members):
@@ -101,14 +102,16 @@ extension Shard {
                 do throws(FilterError) {
                     try subscription.setFilters(of: name, to: value, statsInterval: limits.statsInterval)
                 } catch {
-                    refuse(MessageError(code: .invalidFilter, message: "invalid filter", details: "\(error)", id: id), to: index)
-                    // A channel whose filter is not understood is not opened wider than was asked for.
-                    guard let channel = Channel(name: name) else { continue }
-                    let wasThere = before.channels.contains(ChannelSet(channel))
-                    if !wasThere {
-                        named.remove(ChannelSet(channel))
-                        subscription.channels.remove(ChannelSet(channel))
+                    // All of them are judged, but one message does not get thousands of answers.
+                    mistakes += 1
+                    if mistakes <= 8 {
+                        refuse(MessageError(code: .invalidFilter, message: "invalid filter", details: "\(error)", id: id), to: index)
                     }
+                    // A channel whose filter is not understood is not opened wider than was asked for, not as a part of `all` either.
+                    guard let channel = Channel(name: name), !before.channels.effective.contains(ChannelSet(channel)) else { continue }
+                    if named.contains(ChannelSet(.all)) { named = .everyChannel }
+                    named.remove(ChannelSet(channel))
+                    subscription.channels = before.channels.union(named)
                 }
             }
         default:
@@ -127,6 +130,10 @@ extension Shard {
             // Who has everything and gives one up keeps the others by name.
             if subscription.channels.contains(ChannelSet(.all)) { subscription.channels = .everyChannel }
             subscription.channels.subtract(named)
+        }
+        // What is not subscribed has no filters that a later subscription could keep.
+        for channel in ChannelSet.everyChannel.subtracting(subscription.channels).channels {
+            subscription.filters.clear(channel, statsInterval: limits.statsInterval)
         }
         subscribe(index, to: subscription, fresh: [], answer: answer(id, subscription))
     }

@@ -119,3 +119,19 @@ func publish(
         }
     }
 }
+
+/// What went wrong on threads of a test.
+final class SharedFailures: Sendable {
+    private let texts = Mutex<[String]>([])
+    var all: [String] { texts.withLock { $0 } }
+    func catching(_ body: () throws -> Void) {
+        do { try body() } catch { texts.withLock { $0.append("\(error)") } }
+    }
+}
+
+/// A ledger that a thread of a test leaves behind.
+final class SharedLedger: Sendable {
+    private let ledger = Mutex(Ledger())
+    var get: Ledger { ledger.withLock { $0 } }
+    func set(_ new: Ledger) { ledger.withLock { $0 = new } }
+}

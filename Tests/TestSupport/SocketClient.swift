@@ -9,6 +9,10 @@ import Protocol
 public struct ServerFrame: Sendable, Equatable {
     public var opcode: UInt8
     public var payload: [UInt8]
+    public init(opcode: UInt8, payload: [UInt8]) {
+        self.opcode = opcode
+        self.payload = payload
+    }
     public var text: String { String(decoding: payload, as: UTF8.self) }
 }
 
