@@ -72,11 +72,13 @@ extension Shard {
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended]), let start = frame.bytes.baseAddress else { return }
         // The newest span may be half sent only if it is the only one; any other state of this group is superseded.
         var position = 0
+        var superseded: UnsafeMutablePointer<Span>?
         while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
             if span.pointee.kind == .state, span.pointee.group == number, isWhole(span.pointee) {
                 release(span.pointee)
                 span.pointee.becomeVoid()
                 counters.conflated.add(1, ordering: .relaxed)
+                superseded = span
             }
             position += 1
         }
@@ -84,10 +86,15 @@ extension Shard {
         let span = Span(
             start: start, length: UInt32(frame.bytes.count), events: 1, last: 0,
             owner: UnsafeRawPointer(Unmanaged.passRetained(frame).toOpaque()), kind: .state, group: number)
-        // State may use the ring's reserve: conflation keeps it to one span per group, and a client is in one group.
+        // State may use the ring's reserve. Superseded ones leave their slots behind until the ring moves on, so in time they fill it:
+        // then the newest takes the place of the one before.
         if !client.pointee.ring.push(span, limit: slots.capacity - 8, capacity: slots.capacity) {
-            Unmanaged.passUnretained(frame).release()
-            counters.conflated.add(1, ordering: .relaxed)
+            if let superseded {
+                superseded.pointee = span
+            } else {
+                release(span)
+                counters.conflated.add(1, ordering: .relaxed)
+            }
         }
         if client.pointee.flags.isDisjoint(with: [.blocked, .ready]) { drain(index) }
     }
