@@ -49,7 +49,7 @@ public final class Sampler: Sendable {
     /// Writer: control; readers: any.
     private let answered = Atomic<UInt64>(0)
     /// Of the open connection. Set by the sampler thread, used by control and `stop`.
-    private let interrupter = Mutex<Interrupter?>(nil)
+    private let interrupter = Locked<Interrupter?>(nil)
 
     /// - Parameters:
     ///   - path: the database file, as `DatabasePath.path(of:)` takes it from the configuration.

@@ -1,7 +1,6 @@
 // How the sources are doing, shared between the sampler thread, which knows, and everyone who asks.
 
 import Base
-import Synchronization
 
 /// Progress and failures of the sampler's sources. Any thread.
 final class SourceHealth: Sendable {
@@ -20,12 +19,12 @@ final class SourceHealth: Sendable {
     }
 
     private let clock: any Clock
-    private let sources: Mutex<[SourceChannel: Source]>
+    private let sources: Locked<[SourceChannel: Source]>
 
     init(_ channels: [SourceChannel], clock: any Clock) {
         self.clock = clock
         let now = clock.monotonic()
-        sources = Mutex(Dictionary(uniqueKeysWithValues: channels.map { ($0, Source(lastGood: now)) }))
+        sources = Locked(Dictionary(uniqueKeysWithValues: channels.map { ($0, Source(lastGood: now)) }))
     }
 
     /// The source was read up to the present.

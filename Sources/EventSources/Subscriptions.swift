@@ -1,7 +1,5 @@
 // Which statistics somebody wants, told by any thread to the sampler.
 
-import Synchronization
-
 /// Subscribers of the same window and interval share one computation.
 struct StatsGroup: Hashable, Sendable {
     let window: StatsWindow
@@ -17,7 +15,7 @@ final class Subscriptions: Sendable {
         /// in between, and are to be told at once all the same.
         var fresh: Set<StatsGroup> = []
     }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// - Returns: whether this is the group's first.
     func add(_ group: StatsGroup) -> Bool {

@@ -4,15 +4,16 @@
 import Base
 import CSQLite
 import Glibc
-import Synchronization
 
 /// An open database that belongs to someone else. Owner: one thread at a time; only `interrupter` is for others.
 ///
 /// Not Sendable, and it does not keep the database locked: a read lock lasts from the first step of a statement to its
 /// reset, or for the length of `read`.
 public final class Connection {
-    private let handle: OpaquePointer
+    private let database: OpenDatabase
+    private var handle: OpaquePointer { database.handle }
     private let limit: ReadLimit
+    /// Keeps the file open while it lives.
     public let interrupter: Interrupter
 
     /// Opens a database file for reading. Reads nothing but its header.
@@ -33,9 +34,9 @@ public final class Connection {
             sqlite3_close_v2(opened)
             throw error
         }
-        handle = opened
+        database = OpenDatabase(opened)
         limit = ReadLimit(nanosecondsMax: readMillisecondsMax * 1_000_000)
-        interrupter = Interrupter(opened)
+        interrupter = Interrupter(database)
         sqlite3_extended_result_codes(opened, 1)
         sqlite3_busy_timeout(opened, busyMilliseconds)
         // Unretained: deinit takes the handler away before `limit` goes.
@@ -52,12 +53,7 @@ public final class Connection {
         try execute("PRAGMA trusted_schema=0")
     }
 
-    deinit {
-        interrupter.forget()
-        sqlite3_progress_handler(handle, 0, nil, nil)
-        // v2: statements that outlive the connection keep it alive as a zombie instead of failing.
-        sqlite3_close_v2(handle)
-    }
+    deinit { sqlite3_progress_handler(handle, 0, nil, nil) }
 
     /// Prepares a statement; it stays usable when the schema changes (SQLite prepares it again by itself).
     public func prepare(_ sql: String) throws(DatabaseError) -> Statement {
@@ -131,19 +127,23 @@ public final class Connection {
     }
 }
 
+/// Owner of SQLite's handle. `@unchecked Sendable` because threads other than the connection's own only ever call
+/// sqlite3_interrupt on it, which may be called from any as long as the handle is not closed.
+private final class OpenDatabase: @unchecked Sendable {
+    let handle: OpaquePointer
+    init(_ handle: OpaquePointer) { self.handle = handle }
+    // v2: statements that outlive the connection keep it alive as a zombie instead of failing.
+    deinit { sqlite3_close_v2(handle) }
+}
+
 /// Ends a connection's running call from another thread. Any thread.
 public final class Interrupter: Sendable {
-    // The lock guards the handle against being closed while sqlite3_interrupt looks at it.
-    private let address: Mutex<UInt?>
+    private let database: OpenDatabase
 
-    fileprivate init(_ handle: OpaquePointer) { address = Mutex(UInt(bitPattern: handle)) }
+    fileprivate init(_ database: OpenDatabase) { self.database = database }
 
     /// Makes the running call, if there is one, fail with `isInterrupted`; cannot help where the kernel hangs.
-    public func interrupt() {
-        address.withLock { if let address = $0 { sqlite3_interrupt(OpaquePointer(bitPattern: address)) } }
-    }
-
-    fileprivate func forget() { address.withLock { $0 = nil } }
+    public func interrupt() { sqlite3_interrupt(database.handle) }
 }
 
 /// The time limit of a read transaction, asked by SQLite every thousand steps. Owner: the connection's thread.

@@ -13,8 +13,8 @@ enum HangingDisk {
     static let isClosed = Atomic<Bool>(false)
     static let waiting = Atomic<Int>(0)
 
-    /// The usual layer and its methods. Written before the layer is registered and at the first open, which comes before
-    /// every read; SQLite keeps the addresses, so both live on the heap for good.
+    /// The usual layer and its methods. Written before the layer is registered and at the first open, by the test's own
+    /// thread before others come; SQLite keeps the addresses, so both live on the heap for good.
     nonisolated(unsafe) private static var usual: UnsafeMutablePointer<sqlite3_vfs>?
     nonisolated(unsafe) private static var usualMethods: UnsafePointer<sqlite3_io_methods>?
     nonisolated(unsafe) private static let methods = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
@@ -28,14 +28,16 @@ enum HangingDisk {
         layer.pointee.xOpen = { _, name, file, flags, outFlags in
             guard let usual = HangingDisk.usual, let open = usual.pointee.xOpen else { return SQLITE_ERROR }
             let code = open(usual, name, file, flags, outFlags)
-            if code == SQLITE_OK, let name, let file, strstr(name, "hanging") != nil, let usual = file.pointee.pMethods {
-                HangingDisk.usualMethods = usual
-                HangingDisk.methods.initialize(to: usual.pointee)
-                HangingDisk.methods.pointee.xRead = { file, buffer, count, offset in
-                    HangingDisk.waiting.wrappingAdd(1, ordering: .relaxed)
-                    while HangingDisk.isClosed.load(ordering: .acquiring) { usleep(1000) }
-                    HangingDisk.waiting.wrappingSubtract(1, ordering: .relaxed)
-                    return HangingDisk.usualMethods?.pointee.xRead?(file, buffer, count, offset) ?? SQLITE_ERROR
+            if code == SQLITE_OK, flags & SQLITE_OPEN_MAIN_DB != 0, let name, let file, strstr(name, "hanging") != nil {
+                if HangingDisk.usualMethods == nil, let usual = file.pointee.pMethods {
+                    HangingDisk.usualMethods = usual
+                    HangingDisk.methods.initialize(to: usual.pointee)
+                    HangingDisk.methods.pointee.xRead = { file, buffer, count, offset in
+                        HangingDisk.waiting.wrappingAdd(1, ordering: .relaxed)
+                        while HangingDisk.isClosed.load(ordering: .acquiring) { usleep(1000) }
+                        HangingDisk.waiting.wrappingSubtract(1, ordering: .relaxed)
+                        return HangingDisk.usualMethods?.pointee.xRead?(file, buffer, count, offset) ?? SQLITE_ERROR
+                    }
                 }
                 file.pointee.pMethods = UnsafePointer(HangingDisk.methods)
             }

@@ -16,7 +16,7 @@ import Testing
 
     /// What the writer has committed: row by row, and when.
     final class Journal: Sendable {
-        private let commits = Mutex<[(id: String, monotonic: UInt64)]>([])
+        private let commits = Locked<[(id: String, monotonic: UInt64)]>([])
         func add(_ rows: [TestRow]) {
             let now = SystemClock().monotonic()
             commits.withLock { $0 += rows.map { ($0.id, now) } }

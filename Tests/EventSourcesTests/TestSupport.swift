@@ -3,7 +3,6 @@
 import Base
 import Glibc
 import Protocol
-import Synchronization
 import Testing
 
 @testable import EventSources
@@ -66,9 +65,9 @@ final class Folder: Sendable {
 
 /// Time that moves only when told to.
 final class ManualClock: Clock {
-    private let time: Mutex<(now: Instant, monotonic: UInt64)>
+    private let time: Locked<(now: Instant, monotonic: UInt64)>
 
-    init(_ now: Instant) { time = Mutex((now, 1_000_000_000)) }
+    init(_ now: Instant) { time = Locked((now, 1_000_000_000)) }
     convenience init(_ text: String) throws { self.init(try #require(Instant(parsing: text))) }
 
     func now() -> Instant { time.withLock { $0.now } }
@@ -99,7 +98,7 @@ final class CollectingSink: EventSink {
         let monotonic: UInt64
     }
 
-    private let state = Mutex<(events: [Received], gaps: [(SourceChannel, SourceGap)], states: [[(id: String, data: [UInt8])]], stats: [Stats])>(
+    private let state = Locked<(events: [Received], gaps: [(SourceChannel, SourceGap)], states: [[(id: String, data: [UInt8])]], stats: [Stats])>(
         ([], [], [], []))
 
     func publish(_ events: [SourceEvent]) {

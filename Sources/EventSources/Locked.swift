@@ -1,0 +1,30 @@
+// A value behind a lock.
+
+import Glibc
+
+/// A value that one thread at a time may touch. Any thread; short sections only.
+///
+/// Not `Synchronization.Mutex`, because its slow path lies inside the Swift runtime, where the thread sanitizer does not see
+/// it and reports races that are none.
+///
+/// `@unchecked Sendable` because `value` is touched under the mutex only, which lives on the heap and never moves.
+final class Locked<Value>: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private var value: Value
+
+    init(_ value: sending Value) {
+        self.value = value
+        pthread_mutex_init(mutex, nil)
+    }
+
+    deinit {
+        pthread_mutex_destroy(mutex)
+        mutex.deallocate()
+    }
+
+    func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return try body(&value)
+    }
+}
