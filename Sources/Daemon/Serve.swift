@@ -187,6 +187,7 @@ extension Limits {
         self.init()
         clientsMax = settings.websocket.maxClients
         ringSpansMax = settings.websocket.bufferSize
+        messagesPerSecond = settings.limits.messagesPerSecond
         messageBytesMax = settings.websocket.maxMessageBytes
         heartbeatInterval = settings.websocket.heartbeatInterval
         clientTimeout = settings.websocket.clientTimeout

@@ -42,6 +42,10 @@ struct Client: ~Copyable {
     var receiver: FrameReceiver
     var details: ClientDetails
 
+    /// Messages in the second that began at tick `messagesSince`.
+    var messages: UInt64 = 0
+    var messagesSince: UInt32 = 0
+
     // MARK: counters
     var bytesSent: UInt64 = 0
     var dropped: UInt64 = 0

@@ -125,6 +125,7 @@ struct MessageError: Error {
         case unknownType = "unknown_type"
         case invalidChannel = "invalid_channel"
         case invalidFilter = "invalid_filter"
+        case rateLimited = "rate_limited"
     }
     var code: Code
     var message: String

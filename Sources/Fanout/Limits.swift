@@ -12,6 +12,8 @@ public struct Limits: Sendable {
     public var outboxBytesMax = 65_536
     /// One inbound message.
     public var messageBytesMax = 65_536
+    /// Inbound messages per client in a second; 0: no limit.
+    public var messagesPerSecond = 50
     /// Time for a request's head to be complete, and for its body to make progress.
     public var requestTime = Duration.seconds(10)
     /// Bytes of a body that must arrive within each `requestTime`.

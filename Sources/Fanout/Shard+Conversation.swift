@@ -13,7 +13,7 @@ extension Shard {
         }
     }
 
-    private func refuse(_ failure: MessageError, to index: UInt32) {
+    func refuse(_ failure: MessageError, to index: UInt32) {
         send(FrameWriter.frame(.text, ControlMessage.error(failure, at: hub.clock.now())), to: index)
     }
 

@@ -184,8 +184,9 @@ extension Shard {
         }
         guard hasHole else { return false }
         client.pointee.gapResume = endSequence - 1
+        // Who was behind already may be missing events of this segment beyond its ring: its cursor stays for them.
+        if !client.pointee.flags.contains(.behind) || client.pointee.cursor > endSequence { client.pointee.cursor = endSequence }
         client.pointee.flags.insert(.behind)
-        client.pointee.cursor = endSequence
         return true
     }
 }

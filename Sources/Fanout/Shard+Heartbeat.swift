@@ -88,14 +88,15 @@ extension Shard {
             close(index, .timeout)
             return
         }
-        if silent >= interval, tick &- client.pointee.lastPing >= interval {
+        // Everyone has a phase of its own (`lastPing` at the start), so that pings are spread over the interval. Who has said
+        // something within half of it is alive, and need not be asked.
+        let sincePing = tick &- client.pointee.lastPing
+        if sincePing >= interval {
             client.pointee.lastPing = tick
             // Also behind what waits: a slow reader that says nothing by itself lives by answering it.
-            if hasRoom(client) { ping(index) }
+            if silent >= max(1, interval / 2), hasRoom(client) { ping(index) }
         }
-        let sincePing = tick &- client.pointee.lastPing
-        let nextPing = max(interval - min(interval, silent), interval - min(interval, sincePing))
-        schedule(index, in: max(1, min(nextPing == 0 ? interval : nextPing, timeout - silent)))
+        schedule(index, in: max(1, min(sincePing >= interval ? interval : interval - sincePing, timeout - silent)))
     }
 
     private func ping(_ index: UInt32) {

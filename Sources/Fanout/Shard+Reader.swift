@@ -246,10 +246,11 @@ extension Shard {
         counters.clients.add(1, ordering: .relaxed)
         hub.beginTextFrames()
         enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
-        client.pointee.lastPing = tick
-        // Pings are spread over the interval from the start, however many clients come at once.
-        let interval = Wheel.ticks(limits.heartbeatInterval)
-        schedule(index, in: max(1, interval / 2 + UInt32.random(in: 0...max(1, interval / 2), using: &random)))
+        // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
+        let interval = max(1, Wheel.ticks(limits.heartbeatInterval))
+        let phase = UInt32.random(in: 0...interval / 2, using: &random)
+        client.pointee.lastPing = tick &- phase
+        schedule(index, in: interval - phase)
         if upgrade.welcomes {
             let message = ControlMessage.welcome(
                 epoch: hub.epoch, sequence: cursor - 1, limits: limits, role: "admin", at: hub.clock.now())
@@ -278,6 +279,7 @@ extension Shard {
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)
+                if client.pointee.flags.contains(.closing) || !admit(index) { continue }
                 if let answer = delegate.intercept(opcode, payload) {
                     send(answer, to: index)
                 } else {
@@ -302,6 +304,31 @@ extension Shard {
                 if !client.pointee.flags.contains(.blocked) { drain(index) }
             }
         }
+    }
+
+    /// Whether a message is within `messagesPerSecond`. The first one beyond is answered with an error, further ones are not
+    /// carried out, and who goes on in spite of it is closed.
+    private func admit(_ index: UInt32) -> Bool {
+        let client = client(index)
+        guard limits.messagesPerSecond > 0 else { return true }
+        let limit = UInt64(limits.messagesPerSecond)
+        let passed = tick &- client.pointee.messagesSince
+        if passed >= UInt32(1000 / Wheel.tickMilliseconds) {
+            client.pointee.messagesSince = tick
+            client.pointee.messages = 0
+        }
+        client.pointee.messages += 1
+        if client.pointee.messages <= limit { return true }
+        counters.rateLimited.add(1, ordering: .relaxed)
+        if client.pointee.messages == limit + 1 {
+            refuse(
+                MessageError(
+                    code: .rateLimited, message: "more than \(limit) messages in a second",
+                    details: "this one was not carried out; twice as many end the connection"), to: index)
+        } else if client.pointee.messages > 2 * limit {
+            close(index, .flood)
+        }
+        return false
     }
 
     /// Puts our close frame into the ring; nothing follows it.

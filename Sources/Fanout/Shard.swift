@@ -150,7 +150,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     func ringDoorbell() {
         if bell.exchange(true, ordering: .acquiringAndReleasing) { return }
         post { shard in
-            shard.bell.store(false, ordering: .sequentiallyConsistent)
+            // An exchange, not a store: it reads what the ringers wrote, and so sees the events that they rang for.
+            _ = shard.bell.exchange(false, ordering: .acquiringAndReleasing)
             shard.fanOut()
         }
     }
@@ -369,6 +370,7 @@ public final class ShardCounters: Sendable {
     public let refused = Atomic<UInt64>(0)
     public let messagesReceived = Atomic<UInt64>(0)
     public let protocolErrors = Atomic<UInt64>(0)
+    public let rateLimited = Atomic<UInt64>(0)
     init() {}
 
     /// Clients subscribed to a channel by that name.

@@ -102,6 +102,7 @@ extension Router {
                 ("conflated", Int64(clamping: counters.conflated.load(ordering: .relaxed))),
                 ("messages_received", Int64(clamping: counters.messagesReceived.load(ordering: .relaxed))),
                 ("protocol_errors", Int64(clamping: counters.protocolErrors.load(ordering: .relaxed))),
+                ("rate_limited", Int64(clamping: counters.rateLimited.load(ordering: .relaxed))),
                 ("connections_refused", Int64(clamping: counters.refused.load(ordering: .relaxed))),
             ]
             for (key, value) in numbers {

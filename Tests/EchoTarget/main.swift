@@ -30,6 +30,7 @@ func run() -> Never {
     signal(SIGPIPE, SIG_IGN)
     var limits = Limits()
     limits.messageBytesMax = 16_777_216
+    limits.messagesPerSecond = 0
     limits.outboxBytesMax = 67_108_864
     limits.ringSpansMax = 4096
     do {

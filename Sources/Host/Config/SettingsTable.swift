@@ -104,7 +104,7 @@ extension Setting {
         integer("limits.connections_per_address", \.limits.connectionsPerAddress, 1...1_000_000, "connections", hasEffect: false, "Connections from one address, loopback excepted."),
         integer("limits.connections_per_user", \.limits.connectionsPerUser, 1...1_000_000, "connections", hasEffect: false, "Connections of one user."),
         integer("limits.handshakes_per_second", \.limits.handshakesPerSecond, 1...1_000_000, "handshakes", hasEffect: false, "New connections from one address in a second, loopback excepted."),
-        integer("limits.messages_per_second", \.limits.messagesPerSecond, 1...1_000_000, "messages", hasEffect: false, "Messages from one client in a second; a client that goes on beyond it is disconnected."),
+        integer("limits.messages_per_second", \.limits.messagesPerSecond, 1...1_000_000, "messages", "Messages from one client in a second; a client that goes on beyond it is disconnected."),
 
         integer("broadcast.events_per_second", \.broadcast.eventsPerSecond, 1...10_000_000, "events", "Events in a second, for each publisher."),
         integer("broadcast.burst", \.broadcast.burst, 1...10_000_000, "events", "Events at once, also the most in one request."),
