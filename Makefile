@@ -1,0 +1,70 @@
+# goleapai-ws. `make` alone lists the targets.
+
+SWIFT ?= swift
+RELEASE = --configuration release --static-swift-stdlib --disable-local-rpath
+BINARY = .build/release/goleapai-ws
+PYTHON = .venv/bin/python
+export GOLEAPAI_WS_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
+.PHONY: help deps build release run test unit integration conformance fuzz tsan asan prove prove-root lint format clean
+
+help:           ## this list
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
+
+deps:           ## install the Debian packages that are missing
+	@.ci/packages build
+
+build: deps     ## debug build
+	$(SWIFT) build
+
+release: deps   ## release build, the Swift runtime linked in
+	$(SWIFT) build $(RELEASE)
+
+run: release    ## build and start the demo: a gateway of its own, on port 8080
+	$(BINARY) serve --demo
+
+test: lint unit integration conformance ## everything that CI runs
+
+unit: deps      ## tests of the modules
+	$(SWIFT) test --disable-xctest
+
+integration: release .venv/ready ## the built daemon through real sockets
+	$(PYTHON) -m pytest Tests/Integration -q
+
+conformance: release .venv/ready ## the Autobahn cases; SLOW=1 with the slow ones
+	.ci/conformance
+
+fuzz: deps      ## parsers against random input, longer than in `make test`
+	GOLEAPAI_WS_FUZZ_ROUNDS=200000 $(SWIFT) test --disable-xctest --filter ProtocolTests
+
+tsan: deps      ## unit tests under the thread sanitizer
+	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan
+
+asan: deps      ## unit tests, and the daemon under the integration tests, under the address sanitizer
+	$(SWIFT) test --disable-xctest --sanitize=address --scratch-path .build-asan
+	$(MAKE) .venv/ready
+	$(SWIFT) build --sanitize=address --scratch-path .build-asan
+	$(PYTHON) -m pytest Tests/Integration -q --binary .build-asan/debug/goleapai-ws
+
+prove: release .venv/ready ## the long proofs: minutes of load, the slow conformance cases, the sanitizers
+	$(PYTHON) -m pytest Tests/Integration -q --long
+	SLOW=1 .ci/conformance
+	$(MAKE) tsan asan
+
+prove-root:     ## both commands of the README in a minimal Debian root
+	.ci/minimal-root
+
+lint:           ## imports against the module table, and the style of the sources
+	.ci/tidy
+
+format:         ## rewrite the sources in the project's style
+	$(SWIFT) format --in-place --recursive --parallel --configuration .ci/swift-format.json Sources Tests
+
+clean:          ## remove everything that was built
+	rm -rf .build .build-* .venv
+
+.venv/ready: Tests/Integration/requirements.txt
+	.ci/packages test
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --requirement $<
+	touch $@

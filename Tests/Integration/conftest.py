@@ -1,0 +1,99 @@
+"""Fixtures of the integration tests: everything speaks to the built program through real sockets."""
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from support.daemon import QUIET, Daemon, merge  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--binary", default=os.environ.get("GOLEAPAI_WS_BINARY", str(ROOT / ".build/release/goleapai-ws")),
+                     help="the program under test")
+    parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--seed", type=int, default=None, help="replay a failed run with its seed")
+
+
+def pytest_configure(config):
+    seed = config.getoption("--seed")
+    config.seed = seed if seed is not None else random.SystemRandom().getrandbits(32)
+    config.stash[FACTS] = []
+
+
+FACTS = pytest.StashKey[list]()
+
+
+def pytest_report_header(config):
+    return f"program: {config.getoption('--binary')}; seed: {config.seed} (again with --seed {config.seed})"
+
+
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    for line in config.stash[FACTS]:
+        terminalreporter.write_line(f"measured: {line}")
+    if exitstatus:
+        terminalreporter.write_line(f"replay with --seed {config.seed}")
+
+
+def pytest_collection_modifyitems(config, items):
+    # Tests of minutes are left out of the collection, not skipped: `make prove` runs them.
+    if config.getoption("--long"):
+        return
+    kept = [item for item in items if "long" not in item.keywords]
+    config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
+    items[:] = kept
+
+
+@pytest.fixture(scope="session")
+def binary(request):
+    path = Path(request.config.getoption("--binary")).resolve()
+    assert path.is_file(), f"{path} is not built; `make release` builds it"
+    return path
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers that depend on the run's seed and the test's name only."""
+    return random.Random(f"{request.config.seed}/{request.node.nodeid}")
+
+
+@pytest.fixture
+def fact(request):
+    """Notes a measured number for the end of the run. Numbers of time are told, never judged."""
+    def note(text):
+        request.config.stash[FACTS].append(f"{request.node.name}: {text}")
+    return note
+
+
+@pytest.fixture
+def start(binary, tmp_path):
+    """Starts daemons with settings over the quiet ones, and stops all of them at the end."""
+    running = []
+
+    def run(settings=None, quiet=True, **options):
+        daemon = Daemon(binary, tmp_path / f"daemon{len(running)}",
+                        merge(QUIET, settings or {}) if quiet else settings, **options)
+        running.append(daemon)
+        return daemon.start()
+
+    yield run
+    for daemon in running:
+        if daemon.process is not None:
+            try:
+                daemon.stop()
+            finally:
+                print(f"--- log of the daemon (pid {daemon.pid}) ---")
+                print("\n".join(daemon.log()[-80:]))
+
+
+@pytest.fixture(scope="module")
+def daemon(binary, tmp_path_factory):
+    """A quiet daemon shared by the tests of one file; they leave no client behind."""
+    with Daemon(binary, tmp_path_factory.mktemp("daemon"), QUIET) as running:
+        yield running

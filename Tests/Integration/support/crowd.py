@@ -1,0 +1,142 @@
+"""Many clients in one thread: sockets are read as bytes, and every frame is compared with the events that were published."""
+
+import json
+import selectors
+import socket
+import time
+
+from .daemon import PATIENCE
+from .ws import CLOSE, PING, PONG, TEXT, encode, take_frame
+
+
+class Member:
+    """One client: what came, as numbers of events in the order of arrival."""
+
+    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading")
+
+    def __init__(self, sock, channel, filters):
+        self.sock = sock
+        self.buffer = bytearray()
+        self.channel = channel
+        self.filters = filters
+        self.numbers = []
+        self.others = []
+        self.closed = None
+        self.reading = True
+
+
+class Crowd:
+    """Clients and one reader for all of them.
+
+    Every event has `data.n`. The text of an event is parsed once, when the first client gets it; what the others get is
+    compared byte for byte through a table of texts."""
+
+    def __init__(self, port):
+        self.port = port
+        self.members = []
+        self.selector = selectors.DefaultSelector()
+        self.texts = {}
+        self.events = {}
+        self.arrivals = {}
+        self.delivered = 0
+
+    def join(self, channel, filters, query, receive_buffer=None):
+        sock = socket.socket()
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.settimeout(PATIENCE)
+        sock.connect(("127.0.0.1", self.port))
+        path = f"/ws/{channel}" + (f"?{query}" if query else "")
+        sock.sendall(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+        member = Member(sock, channel, filters)
+        while b"\r\n\r\n" not in member.buffer:
+            data = sock.recv(4096)
+            assert data, bytes(member.buffer)
+            member.buffer += data
+        head, _, rest = bytes(member.buffer).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101"), head
+        member.buffer = bytearray(rest)
+        sock.setblocking(False)
+        self.selector.register(sock, selectors.EVENT_READ, member)
+        self.members.append(member)
+        return member
+
+    def pause(self, member):
+        """Reads no more from this client."""
+        member.reading = False
+        self.selector.unregister(member.sock)
+
+    def resume(self, member):
+        member.reading = True
+        self.selector.register(member.sock, selectors.EVENT_READ, member)
+
+    def poll(self, seconds):
+        """Reads what has come, for at most this long when nothing comes."""
+        for key, _ in self.selector.select(seconds):
+            member = key.data
+            try:
+                data = member.sock.recv(262_144)
+            except BlockingIOError:
+                continue
+            except ConnectionError as error:
+                data, member.closed = b"", str(error)
+            if not data:
+                member.closed = member.closed or "end of stream"
+                self.selector.unregister(member.sock)
+                continue
+            member.buffer += data
+            self.take(member)
+
+    def take(self, member):
+        start = 0
+        buffer = member.buffer
+        while True:
+            frame = take_frame(buffer, start)
+            if frame is None:
+                break
+            opcode, fin, rsv, payload, start = frame
+            assert fin and rsv == 0
+            if opcode == TEXT:
+                number = self.texts.get(payload)
+                if number is None:
+                    number = self.learn(payload)
+                if number is None:
+                    member.others.append((len(member.numbers), json.loads(payload)))
+                else:
+                    member.numbers.append(number)
+                    self.delivered += 1
+            elif opcode == PING:
+                member.sock.setblocking(True)
+                member.sock.sendall(encode(PONG, payload))
+                member.sock.setblocking(False)
+            elif opcode == CLOSE:
+                member.closed = payload
+            else:
+                assert opcode == PONG, opcode
+        if start:
+            del buffer[:start]
+
+    def learn(self, payload):
+        """A text seen for the first time: an event that was published, said rightly, or something else."""
+        message = json.loads(payload)
+        number = message.get("data", {}).get("n") if isinstance(message.get("data"), dict) else None
+        if number is None or "id" not in message:
+            return None
+        assert number not in self.events, f"event {number} has two texts: {payload!r} and {self.events[number]!r}"
+        self.texts[payload] = number
+        self.events[number] = message
+        self.arrivals[number] = time.monotonic()
+        return number
+
+    def read_until(self, done, what, patience=None):
+        end = time.monotonic() + (patience or PATIENCE * 4)
+        while not done():
+            self.poll(0.05)
+            assert time.monotonic() < end, f"did not happen: {what() if callable(what) else what}"
+
+    def leave(self):
+        for member in self.members:
+            member.sock.close()
+        self.selector.close()
