@@ -74,10 +74,8 @@ final class GatewayDatabase {
 
     /// What an error means to whoever has to mend it.
     func sentence(_ error: DatabaseError) -> String {
-        let wal = "\(path)-wal"
+        if error.isBusy { return "the database \(path) is locked by a writer" }
         switch error.code.primary {
-        case DatabaseError.Code.busy.rawValue, DatabaseError.Code.locked.rawValue:
-            return "the database \(path) is locked by a writer"
         case DatabaseError.Code.notADatabase.rawValue:
             return "\(path) is not an SQLite database"
         case DatabaseError.Code.corrupt.rawValue:
@@ -93,9 +91,9 @@ final class GatewayDatabase {
         if error.code == .readOnlyRollback || access("\(path)-journal", F_OK) == 0 {
             return "the database \(path) has a hot journal of a writer that died; starting the gateway rolls it back"
         }
-        if error.message.contains("write-ahead") || access(wal, F_OK) == 0 {
+        if error.code == .walWithoutWriter || access("\(path)-wal", F_OK) == 0 {
             return "the database \(path) uses a write-ahead log and no gateway has it open, so that it cannot be read without "
-                + "write permission; starting the gateway makes it readable (\(error.message))"
+                + "write permission; starting the gateway makes it readable"
         }
         return "the database \(path) cannot be read: \(error.message) (SQLite \(error.code.rawValue))"
     }

@@ -120,7 +120,8 @@ struct RequestStats {
         _ queries: RequestQueries, clock: any Clock, version: Int64, isUrgent: Bool
     ) throws(DatabaseError) -> Bool {
         if isLoading {
-            try load(queries)
+            var budget = ReadBudget(clock)
+            try load(queries, &budget)
             return isLoading
         }
         return try findDeletions(queries, clock: clock, version: version, isUrgent: isUrgent) || isLoading
@@ -132,41 +133,46 @@ struct RequestStats {
     }
 
     /// Reads some more rows, from the newest back.
-    private mutating func load(_ queries: RequestQueries) throws(DatabaseError) {
+    private mutating func load(_ queries: RequestQueries, _ budget: inout ReadBudget) throws(DatabaseError) {
         // Texts under this one are of kept rows only where the gateway writes an offset west of UTC: there the index
         // alone is read, and the row itself only if it is needed.
         let sparse = GatewayTimestamp.minuteText(store.keptFromMinute)
         if store.frontier.text.lexicographicallyPrecedes(sparse.utf8) || store.frontier.text.elementsEqual(sparse.utf8) {
             let lowest = GatewayTimestamp.minuteText(store.keptFromMinute - GatewayTimestamp.offsetMinutesMax)
-            if try loadSparse(queries, downTo: lowest) {
+            if try loadSparse(queries, downTo: lowest, &budget) {
                 store.frontier = RowStore.Frontier(text: Array(lowest.utf8), rowid: .min)
                 isLoading = false
             }
-        } else if try loadFull(queries, downTo: sparse) {
+        } else if try loadFull(queries, downTo: sparse, &budget) {
             store.frontier = RowStore.Frontier(text: Array(sparse.utf8), rowid: .min)
         }
     }
 
     /// - Returns: whether there is nothing left above the text.
-    private mutating func loadFull(_ queries: RequestQueries, downTo text: String) throws(DatabaseError) -> Bool {
+    private mutating func loadFull(
+        _ queries: RequestQueries, downTo text: String, _ budget: inout ReadBudget
+    ) throws(DatabaseError) -> Bool {
         let row = queries.load
         bindFrontier(row, text)
         defer { row.reset() }
         var count: Int64 = 0
         while try row.step() {
             count += 1
-            guard let timestamp = moveFrontier(row, rowid: row.int64(RequestQueries.Column.rowid)) else { continue }
-            add(row, timestamp)
-            if store.count > rowsMax, let minute = timestamp.minute {
+            let timestamp = moveFrontier(row, rowid: row.int64(RequestQueries.Column.rowid))
+            if let timestamp { add(row, timestamp) }
+            if store.count > rowsMax, let minute = timestamp?.minute {
                 // No room: keep from the minute after this row on. The rest is only counted.
                 isFull = true
                 evict(before: minute + 1)
             }
+            if budget.isSpent() { return false }
         }
         return count < RequestQueries.loadRowsMax
     }
 
-    private mutating func loadSparse(_ queries: RequestQueries, downTo text: String) throws(DatabaseError) -> Bool {
+    private mutating func loadSparse(
+        _ queries: RequestQueries, downTo text: String, _ budget: inout ReadBudget
+    ) throws(DatabaseError) -> Bool {
         let row = queries.loadSparse
         bindFrontier(row, text)
         defer {
@@ -176,14 +182,16 @@ struct RequestStats {
         var count: Int64 = 0
         while try row.step() {
             count += 1
-            guard let timestamp = moveFrontier(row, rowid: row.int64(1)) else { continue }
-            guard store.keeps(timestamp) else {
-                store.note(timestamp)
-                continue
+            if let timestamp = moveFrontier(row, rowid: row.int64(1)) {
+                if store.keeps(timestamp) {
+                    queries.fetch.bind(store.frontier.rowid, at: 1)
+                    if try queries.fetch.step() { add(queries.fetch, timestamp) }
+                    queries.fetch.reset()
+                } else {
+                    store.note(timestamp)
+                }
             }
-            queries.fetch.bind(store.frontier.rowid, at: 1)
-            if try queries.fetch.step() { add(queries.fetch, timestamp) }
-            queries.fetch.reset()
+            if budget.isSpent() { return false }
         }
         return count < RequestQueries.sparseRowsMax
     }

@@ -103,7 +103,7 @@ struct RequestTail {
     ///   before, nor older than what may be new).
     /// - Returns: whether these were all.
     mutating func read(
-        _ queries: RequestQueries, _ reader: inout TimestampReader,
+        _ queries: RequestQueries, _ reader: inout TimestampReader, _ budget: inout ReadBudget,
         _ body: (Statement, GatewayTimestamp?, _ isNew: Bool) -> Void
     ) throws(DatabaseError) -> Bool {
         typealias Column = RequestQueries.Column
@@ -128,6 +128,7 @@ struct RequestTail {
             anchorTimestamp = timestamp?.instant ?? anchorTimestamp
             seen.append(identity.id, anchorTimestamp ?? Instant(microseconds: 0))
             body(row, timestamp, isNew)
+            if budget.isSpent() { return false }
         }
         return count < RequestQueries.tailRowsMax
     }

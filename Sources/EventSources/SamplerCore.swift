@@ -44,6 +44,7 @@ final class SamplerCore {
     private var ratesAt: UInt64 = 0
     private var evictedAt: UInt64
     private var lookedAt: UInt64?
+    private var wasFull = false
 
     init(
         path: String, enabled: EnabledSources, clock: any Clock, sink: any EventSink, health: SourceHealth,
@@ -155,7 +156,18 @@ final class SamplerCore {
             evictedAt = now
             stats?.evict(now: clock.now())
         }
-        channels.forEach { health.good($0) }
+        health.good(channels)
+        tellIfFull()
+    }
+
+    /// Says once when there are more rows than are kept.
+    private func tellIfFull() {
+        guard let stats, stats.isFull != wasFull else { return }
+        wasFull = stats.isFull
+        guard wasFull else { return }
+        Log.warn(
+            "statistics: more requests than are kept in memory (\(RowStore.rowsMax)); windows that begin before "
+                + "\(stats.store.keptFrom.rfc3339) have no figures")
     }
 
     /// Reads new rows, and when there are none, goes on with whatever else is to be read, a few milliseconds long.
@@ -170,6 +182,7 @@ final class SamplerCore {
         var isDone = false
         var place = RequestTail.Place.kept
         let wasOther = isOtherFile
+        var budget = ReadBudget(clock)
         // What was read before an error stays read: the tail's position has moved past it, so it has to be told.
         defer {
             phase.begin(.working)
@@ -188,7 +201,7 @@ final class SamplerCore {
             }
             isOtherFile = false
             lastFile = session.file
-            isDone = try tail.read(queries, &reader) { row, timestamp, isNew in
+            isDone = try tail.read(queries, &reader, &budget) { row, timestamp, isNew in
                 stats?.append(row, timestamp)
                 if isNew, enabled.requests {
                     events.append(encoder.event(row, timestamp: timestamp?.instant, now: clock.now()))

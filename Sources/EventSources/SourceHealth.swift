@@ -27,22 +27,17 @@ final class SourceHealth: Sendable {
         sources = Locked(Dictionary(uniqueKeysWithValues: channels.map { ($0, Source(lastGood: now)) }))
     }
 
-    /// The source was read up to the present.
-    func good(_ channel: SourceChannel) {
+    /// The sources were read up to the present.
+    func good(_ channels: [SourceChannel]) {
         let now = clock.monotonic()
-        let recovered = sources.withLock { sources -> Bool in
-            guard var source = sources[channel] else { return false }
-            source.lastGood = now
-            source.hasWorked = true
-            source.why = ""
-            source.waitingFor = ""
-            source.isLagging = false
-            let wasLogged = !source.logged.isEmpty
-            source.logged = ""
-            sources[channel] = source
-            return wasLogged
+        let recovered = sources.withLock { sources in
+            channels.filter { channel in
+                let wasLogged = sources[channel].map { !$0.logged.isEmpty } ?? false
+                sources[channel] = Source(lastGood: now, hasWorked: true)
+                return wasLogged
+            }
         }
-        if recovered { Log.info("source \(channel.rawValue): working again") }
+        if !recovered.isEmpty { Log.info("\(SourceHealth.text(recovered)): working again") }
     }
 
     /// The source cannot be read.
@@ -65,7 +60,7 @@ final class SourceHealth: Sendable {
     /// - Returns: channels that need a gap, each once per lag.
     func check(hanging: String?) -> [SourceChannel] {
         let now = clock.monotonic()
-        var lines: [String] = []
+        var news: [String: [SourceChannel]] = [:]
         let lagging = sources.withLock { sources -> [SourceChannel] in
             var lagging: [SourceChannel] = []
             for channel in SourceChannel.allCases {
@@ -80,13 +75,13 @@ final class SourceHealth: Sendable {
                 }
                 if !source.why.isEmpty, source.why != source.logged {
                     source.logged = source.why
-                    lines.append("source \(channel.rawValue): \(source.why); trying again")
+                    news[source.why, default: []].append(channel)
                 }
                 sources[channel] = source
             }
             return lagging
         }
-        for line in lines { Log.warn(line) }
+        for (why, channels) in news { Log.warn("\(SourceHealth.text(channels)): \(why); trying again") }
         return lagging
     }
 
@@ -100,5 +95,9 @@ final class SourceHealth: Sendable {
                 return SourceStatus(name: channel.rawValue, state: state, lagMilliseconds: lag, why: source.why)
             }
         }
+    }
+
+    private static func text(_ channels: [SourceChannel]) -> String {
+        "source \(channels.map(\.rawValue).joined(separator: ", "))"
     }
 }

@@ -23,8 +23,8 @@ public final class Connection {
     ///   - busyMilliseconds: how long a call waits for a writer's lock before it fails with `isBusy`.
     ///   - readMillisecondsMax: a `read` that takes longer is ended with `isInterrupted`, so that a plan gone wrong can
     ///     never keep the owner of the database from writing.
-    /// - Throws: `cannotOpen` for a file that is missing or may not be read; also for a WAL database without its `-wal`
-    ///   and `-shm` files, because SQLite would otherwise create them where it may.
+    /// - Throws: `cannotOpen` for a file that is missing or may not be read; `walWithoutWriter` for a WAL database without
+    ///   its `-wal` and `-shm` files, because SQLite would otherwise create them where it may.
     public init(path: String, busyMilliseconds: Int32 = 20, readMillisecondsMax: UInt64 = 1000) throws(DatabaseError) {
         var opened: OpaquePointer?
         let flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX
@@ -45,8 +45,7 @@ public final class Connection {
             return Unmanaged<ReadLimit>.fromOpaque(box).takeUnretainedValue().isExceeded ? 1 : 0
         }, Unmanaged.passUnretained(limit).toOpaque())
         if isWAL, !Connection.exists(path + "-wal") || !Connection.exists(path + "-shm") {
-            throw DatabaseError(
-                code: .cannotOpen, message: "write-ahead log without \(path)-wal and \(path)-shm: no writer has it open", subject: path)
+            throw DatabaseError(code: .walWithoutWriter, message: "write-ahead log without a writer", subject: path)
         }
         try execute("PRAGMA query_only=1")
         // The schema is not ours: nothing that it may define is run on our behalf.

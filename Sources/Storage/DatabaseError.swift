@@ -18,7 +18,14 @@ public struct DatabaseError: Error, Equatable, CustomStringConvertible {
         public static let ioError = Code(rawValue: 10)
         public static let corrupt = Code(rawValue: 11)
         public static let cannotOpen = Code(rawValue: 14)
+        /// Readers and writers of a write-ahead log kept getting in each other's way.
+        public static let protocolRace = Code(rawValue: 15)
+        /// The schema kept changing while a statement was prepared.
+        public static let schema = Code(rawValue: 17)
         public static let notADatabase = Code(rawValue: 26)
+        /// A WAL database without its `-wal` or `-shm`, which only a writer may create. (SQLITE_CANTOPEN_DIRTYWAL, which
+        /// SQLite itself does not use.)
+        public static let walWithoutWriter = Code(rawValue: 14 | 5 << 8)
         /// A journal waits to be rolled back, which only a writer may do.
         public static let readOnlyRollback = Code(rawValue: 8 | 3 << 8)
     }
@@ -35,8 +42,8 @@ public struct DatabaseError: Error, Equatable, CustomStringConvertible {
         self.subject = subject
     }
 
-    /// A writer holds a lock that excludes us; the same call may succeed a moment later.
-    public var isBusy: Bool { code.primary == Code.busy.rawValue || code.primary == Code.locked.rawValue }
+    /// A writer is at it just now; the same call may succeed a moment later.
+    public var isBusy: Bool { [Code.busy, .locked, .protocolRace, .schema].contains { $0.rawValue == code.primary } }
     /// Ended from outside by `Interrupter`, or by the read's own time limit.
     public var isInterrupted: Bool { code.primary == Code.interrupted.rawValue }
 
