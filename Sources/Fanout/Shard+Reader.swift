@@ -10,7 +10,11 @@ extension Shard {
     func receive(_ index: UInt32) {
         assertOwned()
         let client = client(index)
-        client.pointee.flags.remove(.moreInput)
+        if client.pointee.flags.contains(.moreInput) {
+            client.pointee.flags.remove(.moreInput)
+            // Requests that were read already and had to wait for room come before what the socket holds.
+            if client.pointee.flags.contains(.http), client.pointee.flags.isDisjoint(with: [.inputPaused, .answering]) { serveRequests(index) }
+        }
         for _ in 0..<8 {
             if client.pointee.flags.contains(.ended) { return }
             if !client.pointee.flags.isDisjoint(with: [.inputPaused, .answering]) {

@@ -11,7 +11,7 @@ public struct TestFailure: Error, CustomStringConvertible {
 }
 
 /// Longest wait for anything; only a fault makes a test wait that long.
-public let hangGuardSeconds = 60
+public let hangGuardSeconds = 30
 
 /// Runs `body` on so many threads at once; returns when all have ended.
 public func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
