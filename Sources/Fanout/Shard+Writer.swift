@@ -43,10 +43,10 @@ extension Shard {
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 
-    /// As `send`, but without writing yet.
+    /// As `send`, but without writing yet. Nothing follows our close frame (RFC 6455 §5.5.1): what comes later goes nowhere.
     func enqueue(_ bytes: [UInt8], for index: UInt32) {
         let client = client(index)
-        guard !client.pointee.flags.contains(.ended), !bytes.isEmpty else { return }
+        guard client.pointee.flags.isDisjoint(with: [.ended, .closing]), !bytes.isEmpty else { return }
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
         memory.copyBytes(from: bytes)
         guard let base = UnsafeRawPointer(memory.baseAddress) else { return }
