@@ -6,13 +6,16 @@ BINARY = .build/release/goleapai-ws
 PYTHON = .venv/bin/python
 export GOLEAPAI_WS_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help deps build release run test unit integration conformance fuzz tsan asan prove prove-root lint format clean
+.PHONY: help deps test-deps build release run test unit integration conformance fuzz tsan asan prove prove-root lint format clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
 
 deps:           ## install the Debian packages that are missing
 	@.ci/packages build
+
+test-deps:
+	@.ci/packages test
 
 build: deps     ## debug build
 	$(SWIFT) build
@@ -54,7 +57,7 @@ prove: release .venv/ready ## the long proofs: minutes of load, the slow conform
 prove-root:     ## both commands of the README in a minimal Debian root
 	.ci/minimal-root
 
-lint:           ## imports against the module table, and the style of the sources
+lint: test-deps ## imports against the module table, and the style of the sources
 	.ci/tidy
 
 format:         ## rewrite the sources in the project's style
