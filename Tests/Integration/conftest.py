@@ -23,11 +23,14 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     seed = config.getoption("--seed")
+    if hasattr(config, "workerinput"):
+        seed = config.workerinput["seed"]
     config.seed = seed if seed is not None else random.SystemRandom().getrandbits(32)
-    config.stash[FACTS] = []
 
 
-FACTS = pytest.StashKey[list]()
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    node.workerinput["seed"] = node.config.seed
 
 
 def pytest_report_header(config):
@@ -35,8 +38,11 @@ def pytest_report_header(config):
 
 
 def pytest_terminal_summary(terminalreporter, exitstatus, config):
-    for line in config.stash[FACTS]:
-        terminalreporter.write_line(f"measured: {line}")
+    for reports in list(terminalreporter.stats.values()):
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "fact" and report.when == "call":
+                    terminalreporter.write_line(f"measured: {report.nodeid.rsplit('::', 1)[-1]}: {text}")
     if exitstatus:
         terminalreporter.write_line(f"replay with --seed {config.seed}")
 
@@ -67,7 +73,7 @@ def rng(request):
 def fact(request):
     """Notes a measured number for the end of the run. Numbers of time are told, never judged."""
     def note(text):
-        request.config.stash[FACTS].append(f"{request.node.name}: {text}")
+        request.node.user_properties.append(("fact", text))
     return note
 
 

@@ -1,5 +1,6 @@
 """The daemon under test: the built program in a private directory, on a port of its own choice."""
 
+import ctypes
 import json
 import os
 import re
@@ -11,6 +12,14 @@ from pathlib import Path
 
 PATIENCE = float(os.environ.get("PATIENCE", "30"))
 """Seconds until something that must happen counts as not happening. Never the measure of a speed."""
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent():
+    """In a child before its program starts: SIGKILL when this process ends, however it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    LIBC.prctl(1, signal.SIGKILL)
 
 
 def wait_until(condition, what, patience=None, interval=0.02):
@@ -106,7 +115,7 @@ class Daemon:
         environment.update(self.environment)
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, cwd=self.directory)
+            env=environment, cwd=self.directory, preexec_fn=die_with_parent)
         for stream, kept in ((self.process.stderr, self._lines), (self.process.stdout, self._output)):
             reader = threading.Thread(target=self._collect, args=(stream, kept), daemon=True)
             reader.start()
