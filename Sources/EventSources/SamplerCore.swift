@@ -26,7 +26,7 @@ final class SamplerCore {
     let database: GatewayDatabase
     let statsTimer: StatsTimer
 
-    private var tail = RequestTail()
+    private(set) var tail = RequestTail()
     private var reader = TimestampReader()
     private var encoder = RequestEncoder()
     var stats: RequestStats?

@@ -60,7 +60,7 @@ final class StuckSink: EventSink {
     func stats(window: StatsWindow, interval: Int, at: Instant, data: [UInt8]) {}
 }
 
-@Suite(.timeLimit(.minutes(1))) struct HangTests {
+@Suite(.timeLimit(.minutes(5))) struct HangTests {
     private func until(_ what: () -> Bool) async throws {
         while !what() { try await Task.sleep(for: .milliseconds(5)) }
     }

@@ -25,7 +25,7 @@ import Testing
     }
 
     @Test(
-        .timeLimit(.minutes(2)),
+        .timeLimit(.minutes(5)),
         arguments: [Case(wal: false, batch: 1), Case(wal: false, batch: 100), Case(wal: true, batch: 1), Case(wal: true, batch: 100)])
     func eachRowOnceInOrderAndSoon(_ test: Case) async throws {
         let folder = try Folder()

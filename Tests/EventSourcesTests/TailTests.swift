@@ -159,6 +159,23 @@ import Testing
         #expect(try bench.stats(.fiveMinutes)["total_requests"]?.int == 33)
     }
 
+    @Test func restoredFromABackupOlderThanMemory() throws {
+        let old = (0..<100).map { TestRow(id: uuid($0), at: clock.now().advanced(byMilliseconds: -3_600_000)) }
+        database.insert(old)
+        let bench = begun()
+        let many = SeenRows.rowsMax + 300
+        database.insert(rows(1000..<1000 + many))
+        bench.settle()
+        #expect(bench.core.tail.seen.count == SeenRows.rowsMax && !bench.core.tail.seen.isComplete)
+        bench.sink.forget()
+        database.execute("DELETE FROM request_logs WHERE rowid > 50")
+        database.insert(rows(50_000..<50_003))
+        bench.settle()
+        #expect(try bench.sink.requestIDs() == ids(50_000..<50_003), "forgotten rows are not told again")
+        #expect(bench.sink.gaps == ["requests source_lost"])
+        #expect(try bench.stats(.day)["total_requests"]?.int == 53)
+    }
+
     @Test func removedAndBroughtBack() throws {
         let bench = begun()
         rename(database.path, "\(folder.path)/away.db")
