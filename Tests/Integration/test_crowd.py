@@ -60,7 +60,7 @@ def run_crowd(running, rng, fact, clients, per_second, seconds):
         # Many clients share a few filters, as dashboards do; others have their own.
         filters = some_filters(rng, channel) if rng.random() < 0.8 else {}
         crowd.join(channel, filters, urllib.parse.urlencode(filters))
-    sleeper = crowd.join("logs", {}, "", receive_buffer=4096)
+    sleeper = crowd.join("logs", {}, "", receive_buffer=65536)
     crowd.pause(sleeper)
     assert get(running.port, "/admin/ws/stats").json["total_clients"] == clients + 1
     events = [(c, k, {**d, "n": n}) for n, (c, k, d) in enumerate(some_event(rng) for _ in range(per_second * seconds))]
@@ -166,7 +166,7 @@ def test_one_that_never_reads(start, rng, fact, filters):
     """Bounded memory, no harm to others, and when it reads again: what was still kept, one exact gap for what was not, and live."""
     running = start({"history": {"max_events": 500, "max_bytes": 2_000_000}})
     query = urllib.parse.urlencode(filters)
-    sleepers = [WebSocket(running.port, "/ws/logs" + (f"?{query}" if query else ""), receive_buffer=4096, answer_pings=False) for _ in range(3)]
+    sleepers = [WebSocket(running.port, "/ws/logs" + (f"?{query}" if query else ""), receive_buffer=65536, answer_pings=False) for _ in range(3)]
     reader = WebSocket(running.port, "/ws/logs")
     for client in (*sleepers, reader):
         client.settle()
@@ -225,7 +225,7 @@ def test_one_that_never_reads(start, rng, fact, filters):
 @pytest.mark.slow_reader
 def test_policy_disconnect(start):
     running = start({"websocket": {"slow_consumer": "disconnect"}, "history": {"max_events": 200, "max_bytes": 1_000_000}})
-    sleeper = WebSocket(running.port, "/ws/logs", receive_buffer=4096, answer_pings=False)
+    sleeper = WebSocket(running.port, "/ws/logs", receive_buffer=65536, answer_pings=False)
     reader = WebSocket(running.port, "/ws/logs")
     sleeper.settle(), reader.settle()
     count = 0
@@ -248,7 +248,7 @@ def test_policy_disconnect(start):
 @pytest.mark.slow_reader
 def test_one_that_takes_nothing_is_ended_whatever_it_sends(start):
     running = start({"websocket": {"heartbeat_interval": "1s", "client_timeout": "4s"}})
-    client = WebSocket(running.port, "/ws/logs", receive_buffer=4096)
+    client = WebSocket(running.port, "/ws/logs", receive_buffer=65536)
     client.settle()
     for _ in range(20):
         publish_many(running.port, [("logs", "note", {"pad": "x" * 3000}) for _ in range(100)])
@@ -275,7 +275,7 @@ def test_slow_clients_at_every_pace(start, rng, fact):
         filters = some_filters(rng, "logs") if pace % 2 else {}
         filters.pop("q", None)
         query = urllib.parse.urlencode(filters)
-        clients.append((pace, filters, WebSocket(running.port, "/ws/logs" + (f"?{query}" if query else ""), receive_buffer=4096), []))
+        clients.append((pace, filters, WebSocket(running.port, "/ws/logs" + (f"?{query}" if query else ""), receive_buffer=65536), []))
     for _, _, client, _ in clients:
         client.settle()
     events, ids = [], []
