@@ -1,5 +1,7 @@
 // Which statistics somebody wants, told by any thread to the sampler.
 
+import Base
+
 /// Subscribers of the same window and interval share one computation.
 struct StatsGroup: Hashable, Sendable {
     let window: StatsWindow

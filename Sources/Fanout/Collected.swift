@@ -1,10 +1,10 @@
 // Answers of several queues, gathered.
 
-import Synchronization
+import Base
 
 /// Gathers a known number of answers; any thread may add.
 final class Collected<Answer: Sendable>: Sendable {
-    private let answers = Mutex<[Answer]>([])
+    private let answers = Locked<[Answer]>([])
     private let expected: Int
 
     init(_ expected: Int) { self.expected = expected }

@@ -47,7 +47,7 @@ public final class Hub: Sendable {
         var id: [UInt8]
         var frame: [UInt8]
     }
-    private let state: Mutex<State>
+    private let state: Locked<State>
     /// First event of the oldest segment. Written under the lock; anyone may read it.
     private let tail = Atomic<UInt64>(1)
 
@@ -61,7 +61,7 @@ public final class Hub: Sendable {
         epoch = Epoch(clock.now())
         segmentEvents = min(max(limits.historyEventsMax / 16, 16), 1024)
         segmentBytes = min(max(limits.historyBytesMax / 64, 4096), 262_144)
-        state = Mutex(State(history: [Segment(firstSequence: 1, entriesMax: segmentEvents, bytesMax: segmentBytes)]))
+        state = Locked(State(history: [Segment(firstSequence: 1, entriesMax: segmentEvents, bytesMax: segmentBytes)]))
     }
 
     /// Makes the shards known. Once, before the first event.

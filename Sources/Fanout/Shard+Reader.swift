@@ -191,8 +191,8 @@ extension Shard {
         let headOnly = request.head.method == "HEAD"
         client.pointee.flags.insert(.answering)
         unschedule(index)
-        let response = delegate.respond(to: request) { [weak self] response in
-            self?.post { shard in
+        let response = delegate.respond(to: request) { [self] response in
+            post { shard in
                 guard let index = shard.find(handle) else { return }
                 shard.client(index).pointee.flags.remove(.answering)
                 shard.answer(index, response, keepAlive: keepAlive, headOnly: headOnly)

@@ -3,7 +3,6 @@
 import Base
 import Fanout
 import Protocol
-import Synchronization
 
 /// Limits of publishing.
 public struct BroadcastLimits: Sendable {
@@ -24,13 +23,13 @@ public struct BroadcastLimits: Sendable {
 final class Broadcast: Sendable {
     private let hub: Hub
     private let limits: BroadcastLimits
-    private let bucket: Mutex<TokenBucket>
-    private let remembered = Mutex(RememberedAnswers())
+    private let bucket: Locked<TokenBucket>
+    private let remembered = Locked(RememberedAnswers())
 
     init(hub: Hub, limits: BroadcastLimits) {
         self.hub = hub
         self.limits = limits
-        bucket = Mutex(TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic()))
+        bucket = Locked(TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic()))
     }
 
     /// Why a batch was refused.

@@ -2,7 +2,6 @@
 
 import Base
 import Protocol
-import Synchronization
 import TestSupport
 import Testing
 
@@ -17,8 +16,8 @@ import Testing
         let filters = (0..<10).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.logs])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
         let published = Published()
-        let ledgers = Mutex([Ledger](repeating: Ledger(), count: clients.count))
-        let failures = Mutex<[String]>([])
+        let ledgers = Locked([Ledger](repeating: Ledger(), count: clients.count))
+        let failures = Locked<[String]>([])
         // One thread for each client, and one that runs the publishers.
         try onThreads(clients.count + 1) { number in
             do {
@@ -90,8 +89,8 @@ import Testing
         let stays = try (0..<2).map { try rig.subscribe(ModelFilter([.all]), to: $0) }
         let leaves = try (0..<24).map { try rig.subscribe(ModelFilter.random(using: &generator), to: $0 % 2) }
         let published = Published()
-        let ledgers = Mutex([Ledger(), Ledger()])
-        let failures = Mutex<[String]>([])
+        let ledgers = Locked([Ledger(), Ledger()])
+        let failures = Locked<[String]>([])
         try onThreads(4) { role in
             do {
                 switch role {

@@ -1,7 +1,6 @@
 // Numbers and history, without any shard.
 
 import Base
-import Synchronization
 import TestSupport
 import Testing
 
@@ -29,7 +28,7 @@ import Testing
     /// Batches of several threads do not mix, and no number is given twice or left out.
     @Test func threadsGetRangesOfTheirOwn() throws {
         let hub = Hub(limits: limits(events: 100), clock: SystemClock())
-        let ranges = Mutex<[ClosedRange<UInt64>]>([])
+        let ranges = Locked<[ClosedRange<UInt64>]>([])
         try onThreads(4) { thread in
             var generator = SeededGenerator(seed: UInt64(thread))
             for _ in 0..<60 {
@@ -156,7 +155,7 @@ import Testing
     /// A stats group is watched while somebody is in it.
     @Test func statsGroupsAreCounted() {
         final class Source: StatsSource {
-            let calls = Mutex<[String]>([])
+            let calls = Locked<[String]>([])
             func watch(_ group: StatsGroup) { calls.withLock { $0.append("watch \(group.window)/\(group.interval)") } }
             func unwatch(_ group: StatsGroup) { calls.withLock { $0.append("unwatch \(group.window)/\(group.interval)") } }
         }

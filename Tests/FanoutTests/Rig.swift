@@ -3,7 +3,6 @@
 
 import Base
 import Protocol
-import Synchronization
 import TestSupport
 
 @testable import Fanout
@@ -11,9 +10,9 @@ import TestSupport
 
 /// Answers whatever the test registers.
 final class Desk: ConnectionDelegate {
-    private let upgrades = Mutex<[String: Upgrade]>([:])
+    private let upgrades = Locked<[String: Upgrade]>([:])
     /// Answers that were asked for and not given yet.
-    let waiting = Mutex<[@Sendable (Response) -> Void]>([])
+    let waiting = Locked<[@Sendable (Response) -> Void]>([])
 
     /// - Returns: the address that becomes this.
     func register(_ upgrade: Upgrade) -> String {
@@ -45,14 +44,13 @@ struct Rig {
     let shards: [Shard]
     let desk = Desk()
 
-    /// - Parameter starts: false: nothing happens but what the test does on the shards' queues.
-    init(_ limits: Limits = Limits(), shards count: Int = 2, clock: any Clock = SystemClock(), starts: Bool = true) throws {
+    init(_ limits: Limits = Limits(), shards count: Int = 2, clock: any Clock = SystemClock()) throws {
         let hub = Hub(limits: limits, clock: clock)
         self.hub = hub
         let desk = desk
         shards = try (0..<count).map { try Shard(number: $0, hub: hub, delegate: desk) }
         hub.attach(shards)
-        if starts { for shard in shards { shard.start() } }
+        for shard in shards { shard.start() }
     }
 
     /// A connection that has said nothing yet.
@@ -93,7 +91,7 @@ struct Rig {
 
 /// What was published, by sequence. Any thread may add.
 final class Published: Sendable {
-    private let all = Mutex<[UInt64: ModelEvent]>([:])
+    private let all = Locked<[UInt64: ModelEvent]>([:])
     var events: [UInt64: ModelEvent] { all.withLock { $0 } }
 
     func publish(_ events: [ModelEvent], to hub: Hub) {
@@ -122,7 +120,7 @@ func publish(
 
 /// What went wrong on threads of a test.
 final class SharedFailures: Sendable {
-    private let texts = Mutex<[String]>([])
+    private let texts = Locked<[String]>([])
     var all: [String] { texts.withLock { $0 } }
     func catching(_ body: () throws -> Void) {
         do { try body() } catch { texts.withLock { $0.append("\(error)") } }
@@ -131,7 +129,7 @@ final class SharedFailures: Sendable {
 
 /// A ledger that a thread of a test leaves behind.
 final class SharedLedger: Sendable {
-    private let ledger = Mutex(Ledger())
+    private let ledger = Locked(Ledger())
     var get: Ledger { ledger.withLock { $0 } }
     func set(_ new: Ledger) { ledger.withLock { $0 = new } }
 }

@@ -2,7 +2,6 @@
 
 import Base
 import Protocol
-import Synchronization
 import TestSupport
 import Testing
 
@@ -47,7 +46,7 @@ import Testing
     /// Groups are by window and interval, over all shards; each is watched from its first member to its last.
     @Test func groupsOfStats() throws {
         final class Source: StatsSource {
-            let calls = Mutex<[String]>([])
+            let calls = Locked<[String]>([])
             func watch(_ group: StatsGroup) { calls.withLock { $0.append("+\(group.window)/\(group.interval)") } }
             func unwatch(_ group: StatsGroup) { calls.withLock { $0.append("-\(group.window)/\(group.interval)") } }
         }

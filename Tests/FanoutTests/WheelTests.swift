@@ -19,7 +19,7 @@ import Testing
     func deadlines(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let clock = ManualClock()
-        let rig = try Rig(shards: 1, clock: clock, starts: false)
+        let rig = try Rig(shards: 1, clock: clock)
         let shard = rig.shards[0]
         let count = 60
         // Connections that say nothing: the end of their time ends them.
