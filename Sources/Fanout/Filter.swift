@@ -14,7 +14,7 @@ public struct LogFilter: Hashable, Sendable {
     public var severities: UInt8?
     public var components: [[UInt8]] = []
     public var providerIDs: [[UInt8]] = []
-    /// Text contained in the message, in lower case.
+    /// Text contained in the message, as `TextSearch.fold` makes it.
     public var contains: [UInt8] = []
     public init() {}
 }
@@ -67,7 +67,7 @@ public struct Filters: Hashable, Sendable {
         case (.logs, "provider_id"): logs.providerIDs = try Filters.list(name, text)
         case (.logs, "q"):
             guard text.utf8.count <= 256 else { throw FilterError("q is longer than 256 bytes") }
-            logs.contains = Array(text.lowercased().utf8)
+            logs.contains = Array(TextSearch.fold(text).utf8)
         case (.stats, "window"):
             guard StatsGroup.windows.contains(text) else { throw FilterError("window '\(clip(text))' is not one of 1m, 5m, 1h, 24h") }
             stats.window = text
@@ -175,12 +175,16 @@ func clip(_ text: some StringProtocol) -> String { text.count > 64 ? text.prefix
 
 /// Search in text without regard to case.
 enum TextSearch {
-    /// - Parameter needle: lower case, not empty.
+    /// Text of which only the case was different is the same after this. By way of the upper case, because letters that have one
+    /// in common (`σ` and `ς`, `ß` and `ss`) are one for who searches in any case.
+    static func fold(_ text: String) -> String { text.uppercased().lowercased() }
+
+    /// - Parameter needle: folded, not empty.
     static func contains(_ needle: [UInt8], in text: UnsafeRawBufferPointer) -> Bool {
         let isPlain = needle.allSatisfy { $0 < 0x80 }
         if isPlain && text.allSatisfy({ $0 < 0x80 }) { return search(needle, text) }
         // Letters beyond ASCII change their length with their case: fold the whole text.
-        return Array(String(decoding: text, as: UTF8.self).lowercased().utf8).withUnsafeBytes { search(needle, $0) }
+        return Array(fold(String(decoding: text, as: UTF8.self)).utf8).withUnsafeBytes { search(needle, $0) }
     }
 
     private static func search(_ needle: [UInt8], _ text: UnsafeRawBufferPointer) -> Bool {

@@ -66,6 +66,8 @@ func draft(_ channel: Channel, _ data: String, type: String = "note") -> EventDr
         ("ZÜRICH", "zürich", true), ("zürich", "ZÜRICH", true), ("Zürich", "zurich", false), ("ÉCOLE", "école", true),
         ("İstanbul", "i̇stanbul", true), ("ΩMEGA", "ωmega", true), ("Привет", "ПРИВЕТ", true), ("Ⱥ", "ⱥ", true), ("ⱥ", "Ⱥ", true),
         ("ascii only", "ü", false), ("mixed ü and ASCII", "AND ascii", true), ("300 K", "300 \u{212A}", true), ("300 \u{212A}", "300 k", true),
+        ("STRASSE", "straße", true), ("straße", "STRASSE", true), ("Straße", "ße", true), ("ΟΔΟΣ", "οδος", true), ("οδος", "ΟΔΟΣ", true),
+        ("ſtarr", "STARR", true), ("µs", "ΜS", true), ("ﬃx", "FFI", true), ("strase", "straße", false),
         ("日本語のログ", "語の", true), ("emoji 🚀 launch", "🚀 LAUNCH", true),
     ]
 

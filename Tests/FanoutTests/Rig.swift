@@ -14,6 +14,15 @@ final class Desk: ConnectionDelegate {
     /// Answers that were asked for and not given yet.
     let waiting = Locked<[@Sendable (Response) -> Void]>([])
 
+    /// Answers every request that still waits.
+    func answerWaiting() {
+        let answers = waiting.withLock { waiting in
+            defer { waiting = [] }
+            return waiting
+        }
+        for answer in answers { answer(.error(500, "at last")) }
+    }
+
     /// - Returns: the address that becomes this.
     func register(_ upgrade: Upgrade) -> String {
         upgrades.withLock {

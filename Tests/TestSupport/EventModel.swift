@@ -147,8 +147,8 @@ public struct ModelFilter: Sendable {
         case "model_id": return event.modelID.map { list.contains($0) } ?? false
         case "q":
             guard let message = event.message else { return false }
-            let text = Array(message.lowercased().utf8)
-            let wanted = Array(value.lowercased().utf8)
+            let text = Array(message.uppercased().utf8)
+            let wanted = Array(value.uppercased().utf8)
             return text.count >= wanted.count && (0...text.count - wanted.count).contains { text[$0...].starts(with: wanted) }
         case "only_errors": return value == "false" || event.success == false
         case "min_latency_ms": return event.latency.map { $0.rounded(.down) >= Double(value) ?? 0 } ?? false

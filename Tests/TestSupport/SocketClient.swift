@@ -134,6 +134,11 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         return poll(&entry, 1, 0) > 0
     }
 
+    /// Reads and forgets what there is.
+    public func skipInput() throws {
+        while descriptor >= 0, try hasInput(), try readMore() { used = input.count }
+    }
+
     /// Reads and forgets everything up to the end of the connection.
     public func readToEnd() throws {
         while try readMore() { used = input.count }
