@@ -183,5 +183,6 @@ def test_canary_a_lost_or_foreign_event_is_seen():
     event = ("logs", "log", {"level": "warn", "component": "router", "message": "Größe"})
     assert passes("logs", event, {"level": "warn", "q": "GRÖßE"}) != passes("logs", event, {"level": "error"})
     assert passes("logs", event, {"q": "größe"}) and not passes("logs", event, {"q": "grosse"})
+    assert passes("logs", event, {"q": "GRÖSSE"}), "capitals of ß are SS"
     assert not passes("requests", event, {}) and not passes("logs", event, {"provider_id": "x"})
     assert json.dumps(event)

@@ -311,6 +311,12 @@ def test_termination_tells_the_clients(start):
         client.sock.close()
 
 
+def test_termination_right_after_the_start(start):
+    """Who says that it listens obeys signals, too."""
+    for _ in range(10):
+        start().stop()
+
+
 def test_second_daemon_on_the_port_says_who_holds_it(start, binary, tmp_path):
     from support.daemon import QUIET, Daemon, merge
 

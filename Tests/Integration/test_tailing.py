@@ -360,6 +360,10 @@ def providers(start, tmp_path, request):
     gateway = Gateway(database, request.config.seed)
     gateway.providers = [gateway.add_provider(f"Provider {n}") for n in range(3)]
     running = start(settings(database, providers={"enabled": True}, requests={"enabled": False}))
+    from support.daemon import wait_until
+    from support.http import get
+
+    wait_until(lambda: get(running.port, "/ready").status == 200, lambda: f"ready: {get(running.port, '/ready').body!r}")
     client = WebSocket(running.port, "/ws/providers")
     yield gateway, client, running
     client.sock.close()
@@ -413,6 +417,24 @@ def test_a_provider_turns_unavailable_by_time(providers):
     told = now_ns()
     assert (event["data"]["provider_id"], event["data"]["status"], event["data"]["available"]) == (gateway.providers[2], "unhealthy", False)
     assert told >= at + 3 * 10**9, "told before it was true"
+
+
+def test_a_subscriber_of_before_the_first_look(start, tmp_path, request):
+    """Who subscribed before the database could be read gets the present state when there is one."""
+    database = tmp_path / "gateway.db"
+    running = start(settings(database, providers={"enabled": True}, requests={"enabled": False}))
+    with WebSocket(running.port, "/ws/providers") as client:
+        client.settle()
+        later = tmp_path / "later.db"
+        gateway = Gateway(later, request.config.seed)
+        providers = {gateway.add_provider(f"Provider {n}") for n in range(3)}
+        gateway.close()
+        later.rename(database)
+        found = set()
+        while found != providers:
+            message = client.receive()
+            if message["type"] == "provider_status":
+                found.add(message["data"]["provider_id"])
 
 
 def test_a_new_provider(providers):

@@ -28,7 +28,7 @@ def passes(channel, event, filters):
         for name in ("component", "provider_id"):
             if name in filters and data.get(name) not in filters[name].split(","):
                 return False
-        if "q" in filters and filters["q"].lower() not in data.get("message", "").lower():
+        if "q" in filters and filters["q"].casefold() not in data.get("message", "").casefold():
             return False
         if "q" in filters and "message" not in data:
             return False

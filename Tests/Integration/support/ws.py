@@ -167,8 +167,10 @@ class WebSocket:
 
     def receive_text(self, patience=None):
         """The next message's bytes. Pings are answered, unless told otherwise; a close frame raises Closed."""
+        end = time.monotonic() + (PATIENCE if patience is None else patience)
         while True:
-            opcode, payload = self.receive_frame(patience)
+            # Pings keep coming on a connection where nothing else does: they buy no time.
+            opcode, payload = self.receive_frame(end - time.monotonic())
             if opcode == PING:
                 self.pings.append(payload)
                 if self.answer_pings:
