@@ -49,7 +49,8 @@ asan: deps      ## unit tests, and the daemon under the integration tests, under
 	$(SWIFT) test $(DEBUG) --disable-xctest --sanitize=address --scratch-path .build-asan
 	$(MAKE) .venv/ready
 	$(SWIFT) build $(DEBUG) --sanitize=address --scratch-path .build-asan
-	$(PYTHON) -m pytest Tests/Integration -q -n 2 --binary .build-asan/debug/goleapai-ws
+	MEMORY_FACTOR=8 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 \
+		$(PYTHON) -m pytest Tests/Integration -q -n 3 --instrumented --binary .build-asan/debug/goleapai-ws
 
 prove: release .venv/ready ## the long proofs: minutes of load, conformance, the sanitizers
 	$(PYTHON) -m pytest Tests/Integration -q --long

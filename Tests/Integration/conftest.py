@@ -18,6 +18,7 @@ def pytest_addoption(parser):
     parser.addoption("--binary", default=os.environ.get("GOLEAPAI_WS_BINARY", str(ROOT / ".build/release/goleapai-ws")),
                      help="the program under test")
     parser.addoption("--long", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--instrumented", action="store_true", help="the program is a sanitizer's build: leave out what is about the release")
     parser.addoption("--seed", type=int, default=None, help="replay a failed run with its seed")
 
 
@@ -49,11 +50,11 @@ def pytest_terminal_summary(terminalreporter, exitstatus, config):
 
 def pytest_collection_modifyitems(config, items):
     # Tests of minutes are left out of the collection, not skipped: `make prove` runs them.
-    if config.getoption("--long"):
-        return
-    kept = [item for item in items if "long" not in item.keywords]
-    config.hook.pytest_deselected(items=[item for item in items if "long" in item.keywords])
-    items[:] = kept
+    out = {name for name, wanted in (("long", config.getoption("--long")), ("release", not config.getoption("--instrumented")))
+           if not wanted}
+    left_out = [item for item in items if out & set(item.keywords)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

@@ -150,6 +150,7 @@ def test_publish_command_that_fails(run, daemon):
     assert done.returncode == 1 and "127.0.0.1:1" in done.stderr, done
 
 
+@pytest.mark.release
 def test_what_the_program_is_linked_with(binary):
     """The Swift runtime is inside; only the C libraries of Debian are asked for."""
     done = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=True)

@@ -7,6 +7,7 @@ import urllib.parse
 
 import pytest
 from support.crowd import Crowd
+from support.daemon import mebibytes
 from support.http import Connection, get, publish_many
 from support.reference import passes
 from support.ws import WebSocket
@@ -191,7 +192,7 @@ def test_one_that_never_reads(start, rng, fact, filters):
         epoch = publish(100, 3000)
     grown = running.rss - memory
     fact(f"{len(events) * 3000 >> 20} MiB published past {len(sleepers)} clients that do not read; memory grew by {grown >> 10} KiB")
-    assert grown < 16 * 1024 * 1024, f"{grown} bytes more"
+    assert grown < mebibytes(16), f"{grown} bytes more"
     rows = get(running.port, "/admin/ws/clients").json
     rows = rows if isinstance(rows, list) else rows["clients"]
     assert len(rows) == 4

@@ -7,7 +7,7 @@ import struct
 import threading
 
 import pytest
-from support.daemon import wait_until
+from support.daemon import mebibytes, wait_until
 from support.http import Connection, NoResponse, get, request_bytes
 from support.ws import WebSocket
 
@@ -164,7 +164,7 @@ def test_no_growth_from_the_whole_table(start):
     for _ in range(4):
         round_of_all()
     wait_until(lambda: running.descriptors <= descriptors + 1, lambda: f"{running.descriptors} descriptors, before {descriptors}")
-    assert running.rss < memory + 6 * 1024 * 1024, f"from {memory} to {running.rss} bytes"
+    assert running.rss < memory + mebibytes(6), f"from {memory} to {running.rss} bytes"
 
 
 SMUGGLED = b"POST /admin/ws/broadcast HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%s"
@@ -336,7 +336,7 @@ def test_pipelining_without_reading(daemon):
             sent += len(one) * 200
     except (TimeoutError, ConnectionError):
         pass
-    assert daemon.rss < memory + 16 * 1024 * 1024, f"from {memory} to {daemon.rss} bytes for {sent} bytes of requests"
+    assert daemon.rss < memory + mebibytes(16), f"from {memory} to {daemon.rss} bytes for {sent} bytes of requests"
     assert get(daemon.port, "/health").status == 200
     connection.sock.close()
 

@@ -6,7 +6,7 @@ import struct
 import threading
 
 import pytest
-from support.daemon import wait_until
+from support.daemon import mebibytes, wait_until
 from support.http import Connection, NoResponse, get
 from support.ws import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Closed, WebSocket, close_payload, encode
 
@@ -236,7 +236,7 @@ def test_flood_of_tiny_fragments(daemon):
         except ConnectionError:
             pass
         assert client.receive_close()[1] in (1002, 1008, 1009, 4013)
-    assert daemon.rss < memory + 4 * 1024 * 1024
+    assert daemon.rss < memory + mebibytes(4)
 
 
 def test_flood_of_messages(start):
@@ -292,7 +292,7 @@ def test_flood_of_questions_by_a_client_that_does_not_read(daemon, frame):
                 sent += len(block)
         except (TimeoutError, ConnectionError):
             pass
-    assert daemon.rss < memory + 8 * 1024 * 1024, f"grew from {memory} to {daemon.rss} for {sent} bytes"
+    assert daemon.rss < memory + mebibytes(8), f"grew from {memory} to {daemon.rss} for {sent} bytes"
     assert get(daemon.port, "/health").status == 200
     for client in clients:
         client.sock.close()
@@ -374,7 +374,7 @@ def test_no_growth_from_the_whole_table(start):
         round_of_all()
     wait_until(lambda: get(running.port, "/admin/ws/stats").json["total_clients"] == 0, "no client left")
     wait_until(lambda: running.descriptors <= descriptors, lambda: f"{running.descriptors} descriptors, before {descriptors}")
-    assert running.rss < memory + 4 * 1024 * 1024, f"from {memory} to {running.rss} bytes"
+    assert running.rss < memory + mebibytes(4), f"from {memory} to {running.rss} bytes"
 
 
 def test_connections_that_come_and_go(start):
@@ -395,7 +395,7 @@ def test_connections_that_come_and_go(start):
     churn(2000)
     wait_until(lambda: get(running.port, "/admin/ws/stats").json["total_clients"] == 0, "no client left")
     wait_until(lambda: running.descriptors <= descriptors, lambda: f"{running.descriptors} descriptors, before {descriptors}")
-    assert running.rss < memory + 4 * 1024 * 1024, f"from {memory} to {running.rss} bytes"
+    assert running.rss < memory + mebibytes(4), f"from {memory} to {running.rss} bytes"
 
 
 def test_random_frames_never_break_it(daemon, rng):

@@ -14,6 +14,12 @@ PATIENCE = float(os.environ.get("PATIENCE", "30"))
 """Seconds until something that must happen counts as not happening. Never the measure of a speed."""
 
 
+
+def mebibytes(count):
+    """An allowance of memory; larger for an instrumented daemon, whose allocator keeps back what was freed."""
+    return int(count * 1024 * 1024 * float(os.environ.get("MEMORY_FACTOR", "1")))
+
+
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
