@@ -272,15 +272,15 @@ def test_slow_clients_at_every_pace(start, rng, fact):
     running = start({"history": {"max_events": 300, "max_bytes": 1_000_000}, "websocket": {"buffer_size": 16}})
     paces = [1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233]
     clients = []
-    for pace in paces:
-        filters = some_filters(rng, "logs") if pace % 2 else {}
-        filters.pop("q", None)
+    for position, pace in enumerate(paces):
+        channel = ["logs", "requests", "logs", "providers"][position % 4]
+        filters = some_filters(rng, channel) if pace % 2 else {}
         query = urllib.parse.urlencode(filters)
-        clients.append((pace, filters, WebSocket(running.port, "/ws/logs" + (f"?{query}" if query else ""), receive_buffer=65536), []))
-    for _, _, client, _ in clients:
+        clients.append((pace, channel, filters, WebSocket(running.port, f"/ws/{channel}" + (f"?{query}" if query else ""), receive_buffer=65536), []))
+    for *_, client, _ in clients:
         client.settle()
     events, ids = [], []
-    for round_number in range(120):
+    for round_number in range(160):
         batch = []
         for _ in range(rng.choice([1, 10, 60])):
             channel, kind, data = some_event(rng)
@@ -289,7 +289,7 @@ def test_slow_clients_at_every_pace(start, rng, fact):
         epoch, _, first = answer["first_id"].rpartition("-")
         ids.extend(f"{epoch}-{int(first) + k}" for k in range(len(batch)))
         events.extend(batch)
-        for pace, _, client, messages in clients:
+        for pace, _, _, client, messages in clients:
             if round_number % 10 == 9:
                 for _ in range(pace):
                     client.sock.settimeout(0.01)
@@ -298,9 +298,9 @@ def test_slow_clients_at_every_pace(start, rng, fact):
                     except AssertionError:
                         break
     losses = 0
-    for pace, filters, client, messages in clients:
+    for pace, channel, filters, client, messages in clients:
         messages += client.settle(upto=ids[-1])
-        losses += check_accounts(messages, events, "logs", filters, epoch, ids)
+        losses += check_accounts(messages, events, channel, filters, epoch, ids)
         client.sock.close()
     fact(f"{len(events)} events, {losses} dropped and told of")
 

@@ -42,6 +42,21 @@ def test_ready_names_every_source_and_why_it_fails(start):
     assert get(running.port, "/health").status == 200
 
 
+def test_ready_of_one_source(start, tmp_path):
+    from support.daemon import wait_until
+    from support.gateway import Gateway
+
+    database = tmp_path / "gateway.db"
+    Gateway(database).close()
+    running = start({"database": {"connection": str(database)}, "sources": {"requests": {"enabled": True}}})
+    wait_until(lambda: get(running.port, "/ready").status == 200, "ready")
+    assert get(running.port, "/ready?source=requests").status == 200
+    assert get(running.port, "/ready?source=database").status == 200
+    for wrong in ("/ready?source=nonsense", "/ready?source=", "/ready?sauce=requests"):
+        answer = get(running.port, wrong)
+        assert answer.status in (400, 404) and answer.json["error"], wrong
+
+
 @pytest.mark.parametrize("path", ["/health", "/ready", "/version", "/admin/ws/stats", "/admin/ws/clients"])
 def test_head_is_get_without_a_body(daemon, path):
     whole = get(daemon.port, path)
