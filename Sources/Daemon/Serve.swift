@@ -14,10 +14,13 @@ import Synchronization
 /// Runs the daemon; ends the process.
 func runServe(_ options: ServeOptions) -> Never {
     signal(SIGPIPE, SIG_IGN)
+    // Before there is a second thread: every thread inherits that these are blocked.
+    let signals = SignalSet([SIGTERM, SIGINT, SIGHUP])
+    signals.block()
     do {
         let service = try Service(options)
         try service.start()
-        withExtendedLifetime(service) { dispatchMain() }
+        service.obey(signals)
     } catch {
         Log.error("\(error)")
         exit(1)
@@ -29,7 +32,7 @@ struct StartError: Error, CustomStringConvertible {
     let description: String
 }
 
-/// The running daemon. Made and started on the main thread; signals arrive on `control`.
+/// The running daemon. Made and started on the main thread, which then waits for signals; what they ask for runs on `control`.
 final class Service: @unchecked Sendable {  // Sendable because mutable state is used on `control` only, once started.
     private let settings: Settings
     private let hub: Hub
@@ -42,7 +45,6 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     private let addresses: [ListenAddress]
     private let demo: DemoRun?
     private let control = DispatchQueue(label: "control")
-    private var signals: [any DispatchSourceSignal] = []
     private var isStopping = false
     private static let draining = Atomic<Bool>(false)
 
@@ -130,30 +132,24 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
         heartbeat.start()
         try acceptors.start(threads: 2)
-        watchSignals()
-        watchReload()
         for address in addresses { Log.info("listening on http://\(address)") }
         Log.info("goleapai-ws \(Version.number) serves at most \(settings.websocket.maxClients) clients on \(shards.count) shards")
         if let port = addresses.first?.port, demo != nil { print(demoBanner(port: port)) }
         fflush(nil)
     }
 
-    private func watchSignals() {
-        for number in [SIGTERM, SIGINT] {
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: control)
-            source.setEventHandler { [self] in stop() }
-            source.activate()
-            signals.append(source)
+    /// Waits for signals on the calling thread, for ever.
+    ///
+    /// Not by Dispatch's signal sources: they take hold some time after they were activated, and a signal in between is lost.
+    /// Not beside `dispatchMain` either: it parks the main thread with every signal open. A blocked signal stays pending until
+    /// it is fetched here, however early it came.
+    func obey(_ signals: SignalSet) -> Never {
+        while true {
+            switch signals.wait() {
+            case SIGHUP: Log.warn("SIGHUP: this version reads its configuration at start only; restart it to apply changes")
+            default: control.async { [self] in stop() }
+            }
         }
-    }
-
-    private func watchReload() {
-        signal(SIGHUP, SIG_IGN)
-        let source = DispatchSource.makeSignalSource(signal: SIGHUP, queue: control)
-        source.setEventHandler { Log.warn("SIGHUP: this version reads its configuration at start only; restart it to apply changes") }
-        source.activate()
-        signals.append(source)
     }
 
     /// Stops accepting, says goodbye to everyone, and ends. A second signal ends at once.
@@ -212,7 +208,7 @@ extension SourceReport {
 final class SourceBridge: EventSink, StatsSource {
     private let hub: Hub
     /// The sampler, once there is one: it is made with this bridge.
-    let sampler = Mutex<Sampler?>(nil)
+    let sampler = Locked<Sampler?>(nil)
     private let beat = Atomic<UInt64>(0)
 
     init(hub: Hub) { self.hub = hub }

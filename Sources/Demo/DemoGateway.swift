@@ -2,7 +2,6 @@
 
 import Base
 import Glibc
-import Synchronization
 
 /// A gateway database that lives as long as this object. Any thread may call its methods.
 public final class DemoGateway: Sendable {
@@ -12,7 +11,7 @@ public final class DemoGateway: Sendable {
     private let directory: String
     private let clock: any Clock
     /// Guards the database connection; nil once stopped.
-    private let writer: Mutex<GatewayWriter?>
+    private let writer: Locked<GatewayWriter?>
     /// A byte in it wakes the thread for good. Both ends live as long as this object.
     private let wakeUp: (read: FileDescriptorBox, write: FileDescriptorBox)
 
@@ -43,7 +42,7 @@ public final class DemoGateway: Sendable {
         for number in pipe { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
         wakeUp = (FileDescriptorBox(pipe[0]), FileDescriptorBox(pipe[1]))
         do throws(SQLError) {
-            writer = Mutex(try GatewayWriter(path: databasePath, options: options, start: clock.now()))
+            writer = Locked(try GatewayWriter(path: databasePath, options: options, start: clock.now()))
         } catch {
             DemoGateway.remove(directory)
             throw DemoError("cannot make the demo's database: \(error)")

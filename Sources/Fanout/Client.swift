@@ -95,6 +95,8 @@ final class ClientDetails {
     /// When it connected.
     let since: Instant
     var userAgent = ""
+    /// Has been given the present state of the providers since it subscribed to them.
+    var knowsProviders = false
     var subscription: Subscription
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?

@@ -36,7 +36,8 @@ public final class Hub: Sendable {
         var stats: [StatsGroup: StatsState] = [:]
         var statsNumbers: UInt32 = 0
         var statsSource: (any StatsSource)?
-        var providers: [ProviderState] = []
+        /// Nil before the first look.
+        var providers: [ProviderState]?
     }
     private struct StatsState {
         var number: UInt32
@@ -185,18 +186,26 @@ public final class Hub: Sendable {
         for shard in shards { shard.post { $0.deliver(frame, to: group) } }
     }
 
-    /// The present state of each provider, for new subscribers. The sampler's thread.
+    /// The present state of each provider, for new subscribers; the first one also for those who are there already. The
+    /// sampler's thread.
     public func updateProviders(_ states: [(id: String, timestamp: Instant, data: [UInt8])]) {
         let made = states.map {
             ProviderState(id: Array($0.id.utf8), frame: Hub.textFrame(type: "provider_status", timestamp: $0.timestamp, data: $0.data))
         }
-        state.withLock { $0.providers = made }
+        let waiting = state.withLock { state -> [Shard] in
+            defer { state.providers = made }
+            return state.providers == nil ? state.shards : []
+        }
+        for shard in waiting { shard.post { $0.deliverFirstProviders() } }
     }
 
-    /// Frames of the present state of the providers that pass; empty when none is known.
-    func providerFrames(wanted: [[UInt8]]) -> [UInt8] {
+    /// Frames of the present state of the providers that pass, and whether they have been looked at yet.
+    func providerFrames(wanted: [[UInt8]]) -> (frames: [UInt8], isLooked: Bool) {
         state.withLock { state in
-            state.providers.reduce(into: []) { if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: $1.frame) } }
+            let frames = (state.providers ?? []).reduce(into: [UInt8]()) {
+                if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: $1.frame) }
+            }
+            return (frames, state.providers != nil)
         }
     }
 

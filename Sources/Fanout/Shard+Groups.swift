@@ -23,12 +23,33 @@ extension Shard {
             if !subscription.channels.isEmpty { enterGroup(index, subscription.audience) }
         }
         if !answer.isEmpty { enqueue(FrameWriter.frame(.text, answer), for: index) }
-        if fresh.effective.contains(ChannelSet(.providers)) { enqueue(hub.providerFrames(wanted: subscription.filters.providers), for: index) }
+        if fresh.effective.contains(ChannelSet(.providers)) { enqueueProviders(index) }
         if before.statsGroup != subscription.statsGroup {
             if let old = before.statsGroup { leaveStats(index, old) }
             if let new = subscription.statsGroup { enterStats(index, new) }
         }
         if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    /// The present state of the providers, as far as the client wants it. Where none is known yet, it comes with the first look.
+    private func enqueueProviders(_ index: UInt32) {
+        let details = client(index).pointee.details
+        let known = hub.providerFrames(wanted: details.subscription.filters.providers)
+        details.knowsProviders = known.isLooked
+        enqueue(known.frames, for: index)
+    }
+
+    /// The providers have been looked at for the first time: whoever subscribed before gets their state now.
+    func deliverFirstProviders() {
+        assertOwned()
+        forEachClient { index, client in
+            let details = client.pointee.details
+            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]), !details.knowsProviders,
+                details.subscription.channels.effective.contains(ChannelSet(.providers))
+            else { return }
+            enqueueProviders(index)
+            if client.pointee.flags.isDisjoint(with: [.blocked, .ready]) { drain(index) }
+        }
     }
 
     private func enterGroup(_ index: UInt32, _ audience: Audience) {

@@ -183,12 +183,12 @@ import Testing
 
     @Test func presentStateOfProviders() {
         let hub = Hub(limits: limits(), clock: ManualClock())
-        #expect(hub.providerFrames(wanted: []).isEmpty)
+        #expect(hub.providerFrames(wanted: []).frames.isEmpty)
         hub.updateProviders(["a", "b"].map { (id: $0, timestamp: Instant(milliseconds: 0), data: Array("\"\($0)\"".utf8)) })
-        func texts(_ wanted: [String]) -> Int { String(decoding: hub.providerFrames(wanted: wanted.map { Array($0.utf8) }), as: UTF8.self).split(separator: "provider_status").count - 1 }
+        func texts(_ wanted: [String]) -> Int { String(decoding: hub.providerFrames(wanted: wanted.map { Array($0.utf8) }).frames, as: UTF8.self).split(separator: "provider_status").count - 1 }
         #expect(texts([]) == 2)
         #expect(texts(["b"]) == 1)
         #expect(texts(["b", "x", "a"]) == 2)
-        #expect(hub.providerFrames(wanted: [[1]]).isEmpty)
+        #expect(hub.providerFrames(wanted: [[1]]).frames.isEmpty)
     }
 }
