@@ -136,7 +136,7 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
 
     /// Reads and forgets what there is.
     public func skipInput() throws {
-        while descriptor >= 0, try hasInput(), try readMore() { used = input.count }
+        repeat { used = input.count } while try descriptor >= 0 && hasInput() && readMore()
     }
 
     /// Reads and forgets everything up to the end of the connection.
