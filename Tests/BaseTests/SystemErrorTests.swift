@@ -29,7 +29,9 @@ import Testing
         close(released)
     }
 
-    @Test(arguments: [("debug", LogLevel.debug), ("info", .info), ("warn", .warn), ("error", .error), ("Error", nil), ("", nil), ("fatal", nil)])
+    @Test(arguments: [
+        ("debug", LogLevel.debug), ("info", .info), ("warn", .warn), ("error", .error), ("Error", nil), ("", nil), ("fatal", nil),
+    ])
     func logLevels(name: String, level: LogLevel?) {
         #expect(LogLevel(name: name) == level)
         if let level { #expect(level.name == name) }

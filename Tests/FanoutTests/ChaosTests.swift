@@ -36,7 +36,8 @@ import Testing
                 case 2:
                     var generator = SeededGenerator(seed: seed)
                     for round in 0..<60 {
-                        try publish(1, of: 6, from: 1, seed: seed &* 100 &+ UInt64(round), to: rig.hub, into: published, padding: 3000)
+                        try publish(
+                            1, of: 6, from: 1, seed: seed &* 100 &+ UInt64(round), to: rig.hub, into: published, padding: 3000)
                         rig.hub.updateStats(
                             StatsGroup(window: generator.pick(StatsGroup.windows), interval: 5), at: Instant(milliseconds: 0),
                             data: Array("{}".utf8))
@@ -53,7 +54,8 @@ import Testing
         for (client, ledger) in zip(witness, ledgers.withLock { $0 }) {
             // Who was too slow has been closed, if that is the policy; its ledger is a beginning.
             if client.closeCode == nil {
-                #expect(ledger.complaint(against: published.events) { ModelFilter([.requests]).passes($0) } == nil, "seed \(seed)")
+                #expect(
+                    ledger.complaint(against: published.events) { ModelFilter([.requests]).passes($0) } == nil, "seed \(seed)")
             } else {
                 #expect(client.closeCode == 4008 && limits.disconnectsSlowConsumers)
             }
@@ -74,7 +76,9 @@ import Testing
             for channel in Channel.allCases { #expect(counters.subscriptions(to: channel) == 0) }
             shard.queue.sync {
                 #expect(shard.groups.isEmpty && shard.groupList.isEmpty && shard.statsGroups.isEmpty)
-                for bucket in 0..<Wheel.buckets where shard.wheel[bucket] != Wheel.none { Issue.record("seed \(seed): bucket \(bucket)") }
+                for bucket in 0..<Wheel.buckets where shard.wheel[bucket] != Wheel.none {
+                    Issue.record("seed \(seed): bucket \(bucket)")
+                }
             }
         }
     }
@@ -103,7 +107,8 @@ import Testing
                         #"{"type":"subscribe","id":"1","data":{"channels":[\#(names)]}}"#,
                         #"{"type":"subscribe","data":{"channels":["stats"],"filters":{"stats":{"window":"\#(window)"}}}}"#,
                         #"{"type":"subscribe","data":{"channels":["logs","providers"],"filters":{"logs":{"level":"warn"}}}}"#,
-                        #"{"type":"unsubscribe","id":2,"data":{"channels":[\#(names)]}}"#, #"{"type":"ping","id":"3"}"#, "nonsense",
+                        #"{"type":"unsubscribe","id":2,"data":{"channels":[\#(names)]}}"#, #"{"type":"ping","id":"3"}"#,
+                        "nonsense",
                     ])
                     guard try client.send(text) else { break }
                     if generator.chance(10), try client.hasInput() { try client.skipInput() }

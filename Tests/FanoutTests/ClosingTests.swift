@@ -28,8 +28,10 @@ import Testing
     }
 
     static let violations: [(String, [UInt8], UInt16)] = [
-        ("not masked", [0x81, 0x01, 0x61], 1002), ("reserved bit", [0xC1, 0x80, 0, 0, 0, 0], 1002), ("reserved opcode", [0x83, 0x80, 0, 0, 0, 0], 1002),
-        ("continuation of nothing", [0x80, 0x80, 0, 0, 0, 0], 1002), ("long ping", [0x89, 0xFE], 1002), ("fragmented close", [0x08, 0x80, 0, 0, 0, 0], 1002),
+        ("not masked", [0x81, 0x01, 0x61], 1002), ("reserved bit", [0xC1, 0x80, 0, 0, 0, 0], 1002),
+        ("reserved opcode", [0x83, 0x80, 0, 0, 0, 0], 1002),
+        ("continuation of nothing", [0x80, 0x80, 0, 0, 0, 0], 1002), ("long ping", [0x89, 0xFE], 1002),
+        ("fragmented close", [0x08, 0x80, 0, 0, 0, 0], 1002),
         ("close with one byte", [0x88, 0x81, 0, 0, 0, 0, 3], 1002), ("close 1005", [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xED], 1002),
         ("binary", [0x82, 0x80, 0, 0, 0, 0], 1003), ("not UTF-8", [0x81, 0x81, 0, 0, 0, 0, 0xFF], 1007),
         ("too big", [0x81, 0xFF, 0, 0, 0, 0, 0, 1, 0, 1], 1009),

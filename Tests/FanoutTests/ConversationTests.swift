@@ -24,27 +24,34 @@ import Testing
     }
 
     static let refused: [(String, String, String)] = [
-        ("", "invalid_json", "the message is not JSON"), ("{", "invalid_json", ""), ("ping", "invalid_json", ""), ("{}{}", "invalid_json", ""),
+        ("", "invalid_json", "the message is not JSON"), ("{", "invalid_json", ""), ("ping", "invalid_json", ""),
+        ("{}{}", "invalid_json", ""),
         (#"{"type":"ping",}"#, "invalid_json", ""), ("{\"type\":\"ping\u{1}\"}", "invalid_json", ""),
         (String(repeating: "[", count: 17) + String(repeating: "]", count: 17), "invalid_json", ""),
         ("[]", "invalid_message", "the message is not an object"), ("3", "invalid_message", ""), ("null", "invalid_message", ""),
         ("{}", "invalid_message", "the message has no type"), (#"{"type":3}"#, "invalid_message", "the message has no type"),
-        (#"{"type":"ping","id":true}"#, "invalid_message", "id is neither text nor number"), (#"{"type":"ping","id":null}"#, "invalid_message", ""),
+        (#"{"type":"ping","id":true}"#, "invalid_message", "id is neither text nor number"),
+        (#"{"type":"ping","id":null}"#, "invalid_message", ""),
         (#"{"type":"ping","id":["1"]}"#, "invalid_message", ""), (#"{"type":"Ping"}"#, "unknown_type", "unknown type 'Ping'"),
         (#"{"type":""}"#, "unknown_type", "unknown type ''"), (#"{"type":"log"}"#, "unknown_type", ""),
-        (#"{"type":"subscribe"}"#, "invalid_message", "data.channels is not a list"), (#"{"type":"subscribe","data":[]}"#, "invalid_message", ""),
+        (#"{"type":"subscribe"}"#, "invalid_message", "data.channels is not a list"),
+        (#"{"type":"subscribe","data":[]}"#, "invalid_message", ""),
         (#"{"type":"subscribe","data":{"channels":"logs"}}"#, "invalid_message", "data.channels is not a list"),
         (#"{"type":"subscribe","data":{"channels":[]}}"#, "invalid_message", "data.channels is empty"),
         (#"{"type":"subscribe","data":{"channels":["nope"]}}"#, "invalid_channel", "invalid channel"),
         (#"{"type":"subscribe","data":{"channels":["LOGS"]}}"#, "invalid_channel", ""),
         (#"{"type":"subscribe","data":{"channels":[1,null]}}"#, "invalid_channel", ""),
         (#"{"type":"subscribe","data":{"channels":["logs"],"filters":[]}}"#, "invalid_filter", "data.filters is not an object"),
-        (#"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":{"level":"loud"}}}}"#, "invalid_filter", "invalid filter"),
+        (
+            #"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":{"level":"loud"}}}}"#, "invalid_filter",
+            "invalid filter"
+        ),
         (#"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":[]}}}"#, "invalid_filter", ""),
         (#"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":{"window":"5m"}}}}"#, "invalid_filter", ""),
         (#"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":{"q":{"a":1}}}}}"#, "invalid_filter", ""),
         (#"{"type":"subscribe","data":{"channels":["logs"],"filters":{"logs":{"level":["warn",1]}}}}"#, "invalid_filter", ""),
-        (#"{"type":"unsubscribe","data":{"channels":["nope"]}}"#, "invalid_channel", ""), (#"{"type":"unsubscribe"}"#, "invalid_message", ""),
+        (#"{"type":"unsubscribe","data":{"channels":["nope"]}}"#, "invalid_channel", ""),
+        (#"{"type":"unsubscribe"}"#, "invalid_message", ""),
     ]
 
     /// Every failure is answered, and the connection stays up, subscribed to nothing.
@@ -66,7 +73,10 @@ import Testing
     func idsComeBack(json: String, text: String?) throws {
         let rig = try Rig(shards: 1)
         let client = try client(rig)
-        for message in [#"{"type":"ping","id":\#(json)}"#, #"{"type":"nope","id":\#(json)}"#, #"{"type":"subscribe","id":\#(json),"data":{"channels":["logs"]}}"#] {
+        for message in [
+            #"{"type":"ping","id":\#(json)}"#, #"{"type":"nope","id":\#(json)}"#,
+            #"{"type":"subscribe","id":\#(json),"data":{"channels":["logs"]}}"#,
+        ] {
             try client.send(message)
             #expect(try client.message()?["id"] == (text.map { .string($0) } ?? .number(json)))
         }
@@ -125,7 +135,8 @@ import Testing
         #expect(message["id"]?.string == "1")
         #expect(try client.message()?["data"]?["channels"] == .array([.string("logs")]))
         // A channel whose filter is not understood is not opened without it; the other one is.
-        try client.send(subscribe("requests,providers", #"{"requests":{"only_errors":"perhaps"},"providers":{"provider_id":"x"}}"#))
+        try client.send(
+            subscribe("requests,providers", #"{"requests":{"only_errors":"perhaps"},"providers":{"provider_id":"x"}}"#))
         #expect(try client.message()?["data"]?["code"]?.string == "invalid_filter")
         #expect(try client.message()?["data"]?["channels"] == .array([.string("logs"), .string("providers")]))
     }
@@ -136,7 +147,8 @@ import Testing
         let client = try client(rig)
         try client.send(subscribe("all", #"{"logs":{"level":"loud"},"requests":{"only_errors":"true"}}"#))
         #expect(try client.message()?["data"]?["code"]?.string == "invalid_filter")
-        #expect(try client.message()?["data"]?["channels"] == .array([.string("stats"), .string("providers"), .string("requests")]))
+        #expect(
+            try client.message()?["data"]?["channels"] == .array([.string("stats"), .string("providers"), .string("requests")]))
         rig.hub.publish([draft(.logs, "1"), draft(.requests, "2"), draft(.requests, #"{"n":3,"success":false}"#)])
         #expect(try client.message()?["data"]?["n"]?.int == 3)
     }
@@ -156,7 +168,10 @@ import Testing
         let rig = try Rig(shards: 1)
         let client = try client(rig)
         func passing() throws -> [Int] {
-            rig.hub.publish(["debug", "info", "warn", "error"].enumerated().map { draft(.logs, #"{"n":\#($0),"level":"\#($1)","component":"c"}"#) })
+            rig.hub.publish(
+                ["debug", "info", "warn", "error"].enumerated().map {
+                    draft(.logs, #"{"n":\#($0),"level":"\#($1)","component":"c"}"#)
+                })
             rig.publishMarker()
             var ledger = Ledger()
             try ledger.read(client, until: "marker")
@@ -183,7 +198,8 @@ import Testing
 
     /// Values as JSON has them.
     @Test(arguments: [
-        (#"{"level":["warn","error"]}"#, [2, 3]), (#"{"level":["warn"]}"#, [2, 3]), (#"{"level":"warn"}"#, [2, 3]), (#"{"component":["a","b"]}"#, [0, 1]),
+        (#"{"level":["warn","error"]}"#, [2, 3]), (#"{"level":["warn"]}"#, [2, 3]), (#"{"level":"warn"}"#, [2, 3]),
+        (#"{"component":["a","b"]}"#, [0, 1]),
         (#"{"component":7}"#, [3]),
     ])
     func filterValues(filter: String, wanted: [Int]) throws {
@@ -191,7 +207,10 @@ import Testing
         let client = try client(rig)
         _ = try ack(client, subscribe("logs", #"{"logs":\#(filter)}"#))
         let components = ["a", "b", "c", "7"]
-        rig.hub.publish(["debug", "info", "warn", "error"].enumerated().map { draft(.logs, #"{"n":\#($0),"level":"\#($1)","component":"\#(components[$0])"}"#) })
+        rig.hub.publish(
+            ["debug", "info", "warn", "error"].enumerated().map {
+                draft(.logs, #"{"n":\#($0),"level":"\#($1)","component":"\#(components[$0])"}"#)
+            })
         rig.publishMarker()
         var ledger = Ledger()
         try ledger.read(client, until: "marker")
@@ -203,7 +222,8 @@ import Testing
         let client = try client(rig)
         _ = try ack(client, subscribe("requests", #"{"requests":{"only_errors":true,"min_latency_ms":100}}"#))
         rig.hub.publish([
-            draft(.requests, #"{"n":1,"success":false,"latency_ms":99}"#), draft(.requests, #"{"n":2,"success":true,"latency_ms":200}"#),
+            draft(.requests, #"{"n":1,"success":false,"latency_ms":99}"#),
+            draft(.requests, #"{"n":2,"success":true,"latency_ms":200}"#),
             draft(.requests, #"{"n":3,"success":false,"latency_ms":100}"#),
         ])
         #expect(try client.message()?["data"]?["n"]?.int == 3)

@@ -14,7 +14,8 @@ import Testing
 
     static let levels: [(String, Set<Severity>)] = [
         ("debug", [.debug, .info, .warn, .error, .fatal, .panic]), ("info", [.info, .warn, .error, .fatal, .panic]),
-        ("warn", [.warn, .error, .fatal, .panic]), ("error", [.error, .fatal, .panic]), ("fatal", [.fatal, .panic]), ("panic", [.panic]),
+        ("warn", [.warn, .error, .fatal, .panic]), ("error", [.error, .fatal, .panic]), ("fatal", [.fatal, .panic]),
+        ("panic", [.panic]),
         ("trace", [.debug, .info, .warn, .error, .fatal, .panic]), ("warning", [.warn, .error, .fatal, .panic]),
         ("info,error", [.info, .error]), ("debug,panic", [.debug, .panic]), ("warn,warn", [.warn]), ("warn,warning", [.warn]),
         ("panic,fatal,error,warn,info,debug", Set(Severity.allCases)),
@@ -29,11 +30,14 @@ import Testing
     }
 
     static let accepted: [(Channel, String, String)] = [
-        (.logs, "component", "router"), (.logs, "component", "a,b,c"), (.logs, "component", "with blank"), (.logs, "component", "größe"),
-        (.logs, "component", String(repeating: "x", count: 256)), (.logs, "component", (1...64).map(String.init).joined(separator: ",")),
+        (.logs, "component", "router"), (.logs, "component", "a,b,c"), (.logs, "component", "with blank"),
+        (.logs, "component", "größe"),
+        (.logs, "component", String(repeating: "x", count: 256)),
+        (.logs, "component", (1...64).map(String.init).joined(separator: ",")),
         (.logs, "provider_id", "openai"), (.logs, "q", "x"), (.logs, "q", String(repeating: "q", count: 256)),
         (.requests, "provider_id", "a,b"), (.requests, "model_id", "gpt-4"), (.requests, "only_errors", "true"),
-        (.requests, "only_errors", "false"), (.requests, "min_latency_ms", "0"), (.requests, "min_latency_ms", "9223372036854775807"),
+        (.requests, "only_errors", "false"), (.requests, "min_latency_ms", "0"),
+        (.requests, "min_latency_ms", "9223372036854775807"),
         (.providers, "provider_id", "x"), (.stats, "window", "1m"), (.stats, "window", "5m"), (.stats, "window", "1h"),
         (.stats, "window", "24h"), (.stats, "interval", "1"), (.stats, "interval", "3600"), (.stats, "interval", "0060"),
     ]
@@ -46,22 +50,28 @@ import Testing
 
     static let refused: [(Channel, String, String, String)] = [
         (.logs, "level", "", "level '' is not made of"), (.logs, "level", "warn,", "level 'warn,' is not made of"),
-        (.logs, "level", ",warn", "level ',warn'"), (.logs, "level", "WARN", "level 'WARN'"), (.logs, "level", "warn, error", "level"),
+        (.logs, "level", ",warn", "level ',warn'"), (.logs, "level", "WARN", "level 'WARN'"),
+        (.logs, "level", "warn, error", "level"),
         (.logs, "level", "notice", "level 'notice'"), (.logs, "level", "3", "level '3'"),
         (.logs, "component", "", "component '' is not a list"), (.logs, "component", "a,,b", "component 'a,,b' is not a list"),
         (.logs, "component", "a,", "component"), (.logs, "component", String(repeating: "x", count: 257), "component"),
         (.logs, "component", (1...65).map(String.init).joined(separator: ","), "component"),
         (.logs, "q", String(repeating: "q", count: 257), "q is longer than 256 bytes"),
         (.logs, "model_id", "x", "logs has no filter 'model_id'; it has level, component, provider_id, q"),
-        (.logs, "window", "5m", "logs has no filter 'window'"), (.requests, "only_errors", "1", "only_errors '1' is not true or false"),
+        (.logs, "window", "5m", "logs has no filter 'window'"),
+        (.requests, "only_errors", "1", "only_errors '1' is not true or false"),
         (.requests, "only_errors", "True", "only_errors 'True'"), (.requests, "only_errors", "", "only_errors ''"),
-        (.requests, "min_latency_ms", "-1", "min_latency_ms '-1' is not a whole number"), (.requests, "min_latency_ms", "1.5", "min_latency_ms"),
-        (.requests, "min_latency_ms", "", "min_latency_ms"), (.requests, "min_latency_ms", "9223372036854775808", "min_latency_ms"),
+        (.requests, "min_latency_ms", "-1", "min_latency_ms '-1' is not a whole number"),
+        (.requests, "min_latency_ms", "1.5", "min_latency_ms"),
+        (.requests, "min_latency_ms", "", "min_latency_ms"),
+        (.requests, "min_latency_ms", "9223372036854775808", "min_latency_ms"),
         (.requests, "min_latency_ms", "+5", "min_latency_ms"), (.requests, "min_latency_ms", "٣", "min_latency_ms"),
         (.requests, "level", "warn", "requests has no filter 'level'"), (.providers, "model_id", "x", "providers has no filter"),
         (.stats, "window", "2m", "window '2m' is not one of 1m, 5m, 1h, 24h"), (.stats, "window", "", "window ''"),
-        (.stats, "window", "5M", "window '5M'"), (.stats, "interval", "0", "interval '0' is not a whole number of seconds from 1 to 3600"),
-        (.stats, "interval", "3601", "interval '3601'"), (.stats, "interval", "5s", "interval '5s'"), (.stats, "interval", "-5", "interval"),
+        (.stats, "window", "5M", "window '5M'"),
+        (.stats, "interval", "0", "interval '0' is not a whole number of seconds from 1 to 3600"),
+        (.stats, "interval", "3601", "interval '3601'"), (.stats, "interval", "5s", "interval '5s'"),
+        (.stats, "interval", "-5", "interval"),
         (.stats, "interval", "99999999999999999999", "interval"), (.stats, "provider_id", "x", "stats has no filter"),
         (.all, "level", "warn", "all has no filter 'level'; it has none"),
     ]
@@ -141,7 +151,10 @@ import Testing
         #expect(again == filters)
     }
 
-    @Test(arguments: [("logs", true), ("stats", true), ("providers", true), ("requests", true), ("all", true), ("Logs", false), ("", false), ("log", false), ("logs ", false)])
+    @Test(arguments: [
+        ("logs", true), ("stats", true), ("providers", true), ("requests", true), ("all", true), ("Logs", false), ("", false),
+        ("log", false), ("logs ", false),
+    ])
     func channelNames(name: String, exists: Bool) {
         #expect((Channel(name: name) != nil) == exists)
         if let channel = Channel(name: name) { #expect(channel.name == name) }
@@ -155,7 +168,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("debug", Severity.debug), ("trace", .debug), ("info", .info), ("warn", .warn), ("warning", .warn), ("error", .error), ("fatal", .fatal),
+        ("debug", Severity.debug), ("trace", .debug), ("info", .info), ("warn", .warn), ("warning", .warn), ("error", .error),
+        ("fatal", .fatal),
         ("panic", .panic), ("ERROR", nil), ("", nil), ("err", nil),
     ])
     func severityNames(name: String, severity: Severity?) { #expect(Severity(name: name.utf8) == severity) }

@@ -65,7 +65,9 @@ import Testing
         try other.filters.set("window", to: "1h", on: .stats)
         #expect(plain.audience == other.audience)
         #expect(plain.statsGroup == nil)
-        #expect(try ModelFilter([.all]).subscription().audience == ModelFilter([.logs, .stats, .providers, .requests]).subscription().audience)
+        #expect(
+            try ModelFilter([.all]).subscription().audience
+                == ModelFilter([.logs, .stats, .providers, .requests]).subscription().audience)
         #expect(try ModelFilter([.all]).subscription().statsGroup == StatsGroup(window: "5m", interval: 5))
         #expect(try ModelFilter([.logs], ["level": "warn"]).subscription().audience != plain.audience)
         #expect(Group(plain.audience).takesEverything)

@@ -112,7 +112,10 @@ import Testing
         var next: UInt64 = 1
         for _ in 0..<80 {
             let drafts = (0..<generator.int(1...20)).map { _ in
-                draft(.logs, "\"" + String(repeating: "x", count: generator.chance(5) ? generator.int(0...9000) : generator.int(0...200)) + "\"")
+                draft(
+                    .logs,
+                    "\"" + String(repeating: "x", count: generator.chance(5) ? generator.int(0...9000) : generator.int(0...200))
+                        + "\"")
             }
             #expect(hub.publish(drafts) == next...next + UInt64(drafts.count) - 1)
             for draft in drafts {
@@ -122,7 +125,8 @@ import Testing
                     segments.append((next, [], 0))
                     room = max(bytesMax, need)
                 }
-                let text = #"{"type":"note","id":"ml9bes00-\#(next)","timestamp":"1970-01-01T00:00:00.000Z","channel":"logs","data":}"#
+                let text =
+                    #"{"type":"note","id":"ml9bes00-\#(next)","timestamp":"1970-01-01T00:00:00.000Z","channel":"logs","data":}"#
                 segments[segments.count - 1].sizes.append(text.utf8.count + draft.data.count)
                 segments[segments.count - 1].published = clock.monotonic()
                 next += 1
@@ -185,7 +189,11 @@ import Testing
         let hub = Hub(limits: limits(), clock: ManualClock())
         #expect(hub.providerFrames(wanted: []).frames.isEmpty)
         hub.updateProviders(["a", "b"].map { (id: $0, timestamp: Instant(milliseconds: 0), data: Array("\"\($0)\"".utf8)) })
-        func texts(_ wanted: [String]) -> Int { String(decoding: hub.providerFrames(wanted: wanted.map { Array($0.utf8) }).frames, as: UTF8.self).split(separator: "provider_status").count - 1 }
+        func texts(_ wanted: [String]) -> Int {
+            String(decoding: hub.providerFrames(wanted: wanted.map { Array($0.utf8) }).frames, as: UTF8.self).split(
+                separator: "provider_status"
+            ).count - 1
+        }
         #expect(texts([]) == 2)
         #expect(texts(["b"]) == 1)
         #expect(texts(["b", "x", "a"]) == 2)

@@ -28,7 +28,9 @@ import Testing
     @Test func byteByByte() throws {
         let rig = try Rig(shards: 1)
         let client = try rig.connect()
-        for byte in Array("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n".utf8) {
+        for byte in Array(
+            "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n".utf8)
+        {
             try client.write([byte])
         }
         #expect(try client.answer()?.text == "/x abcde")
@@ -62,7 +64,9 @@ import Testing
         try client.write((0..<count).map { _ in "GET /large HTTP/1.1\r\nHost: a\r\n\r\n" }.joined())
         // What the server holds is bounded.
         rig.settle()
-        try waitUntil("the first request is read") { rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.outboxBytes > 0 } }
+        try waitUntil("the first request is read") {
+            rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.outboxBytes > 0 }
+        }
         #expect(rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.outboxBytes } < 120_000)
         for number in 0..<count { #expect(try client.answer()?.body.count == 50_000, "answer \(number)") }
         #expect(try client.request("GET", "/x")?.text == "/x ")
@@ -84,7 +88,9 @@ import Testing
                     for number in 0..<count { try client.send(#"{"type":"ping","id":\#(number)}"#) }
                 } else {
                     for number in 0..<count {
-                        guard try client.message()?["id"]?.int == number else { throw TestFailure("answer \(number) is not there") }
+                        guard try client.message()?["id"]?.int == number else {
+                            throw TestFailure("answer \(number) is not there")
+                        }
                     }
                 }
             }
@@ -128,8 +134,10 @@ import Testing
     }
 
     @Test(arguments: [
-        ("GET /x HTTP/1.1\r\n\r\n", 400), ("GET /x HTTP/3.0\r\nHost: a\r\n\r\n", 505), ("BAD\r\n\r\n", 400), ("\u{16}\u{3}\u{1}", 400),
-        ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n", 413), ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
+        ("GET /x HTTP/1.1\r\n\r\n", 400), ("GET /x HTTP/3.0\r\nHost: a\r\n\r\n", 505), ("BAD\r\n\r\n", 400),
+        ("\u{16}\u{3}\u{1}", 400),
+        ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 100001\r\n\r\n", 413),
+        ("POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
         ("POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
         ("POST /refused HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n", 404),
     ])

@@ -43,7 +43,8 @@ final class Desk: ConnectionDelegate {
             waiting.withLock { $0.append(later) }
             return nil
         case "/large": return Response(status: 200, body: [UInt8](repeating: 120, count: 50_000), contentType: "text/plain")
-        default: return Response(status: 200, body: Array("\(request.head.target) ".utf8) + request.body, contentType: "text/plain")
+        default:
+            return Response(status: 200, body: Array("\(request.head.target) ".utf8) + request.body, contentType: "text/plain")
         }
     }
 }
@@ -66,7 +67,8 @@ struct Rig {
     func connect(to shard: Int = 0) throws -> SocketClient {
         let (near, far) = try SocketClient.pair()
         shards[shard].adopt(
-            AcceptedSocket(descriptor: FileDescriptor(owning: far), peer: PeerAddress(host: "127.0.0.1", port: 1, isLoopback: true)))
+            AcceptedSocket(
+                descriptor: FileDescriptor(owning: far), peer: PeerAddress(host: "127.0.0.1", port: 1, isLoopback: true)))
         return near
     }
 
@@ -81,13 +83,17 @@ struct Rig {
         return client
     }
 
-    func subscribe(_ filter: ModelFilter, to shard: Int = 0) throws -> SocketClient { try subscribe(try filter.subscription(), to: shard) }
+    func subscribe(_ filter: ModelFilter, to shard: Int = 0) throws -> SocketClient {
+        try subscribe(try filter.subscription(), to: shard)
+    }
 
     /// Returns when everything is done that was asked of the shards before.
     func settle() { for shard in shards { shard.queue.sync {} } }
 
     /// Tells every subscribed client that the test has published all.
-    func publishMarker() { hub.publish([EventDraft(channel: .all, type: "marker", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))]) }
+    func publishMarker() {
+        hub.publish([EventDraft(channel: .all, type: "marker", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))])
+    }
 
     /// A number that all shards count.
     func sum(_ counter: (ShardCounters) -> UInt64) -> UInt64 { shards.reduce(0) { $0 + counter($1.counters) } }
@@ -120,7 +126,9 @@ func publish(
             published.publish(
                 (0..<generator.int(1...size)).map { position in
                     var event = ModelEvent.random(number: (thread * batches + batch) * size + position, using: &generator)
-                    if padding > 0, generator.chance(20) { event.component = String(repeating: "p", count: generator.int(0...padding)) }
+                    if padding > 0, generator.chance(20) {
+                        event.component = String(repeating: "p", count: generator.int(0...padding))
+                    }
                     return event
                 }, to: hub)
         }

@@ -7,9 +7,13 @@ import Testing
 
 @testable import Fanout
 
+/// Where spans point that nobody reads.
+private nonisolated(unsafe) let somewhere = UnsafeRawPointer(UnsafeMutableRawPointer.allocate(byteCount: 8, alignment: 8))
+
 private func span(_ number: UInt64) -> Span {
-    Span(start: UnsafeRawPointer(bitPattern: 8)!, length: UInt32(truncatingIfNeeded: number), events: 1, last: number,
-        owner: UnsafeRawPointer(bitPattern: 8)!, kind: .log)
+    Span(
+        start: somewhere, length: UInt32(truncatingIfNeeded: number), events: 1, last: number,
+        owner: somewhere, kind: .log)
 }
 
 /// A ring with slots of its own.
@@ -37,7 +41,9 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
 }
 
 @Suite struct RingTests {
-    static let shapes: [(capacity: Int, limit: Int)] = [1, 2, 4, 8, 16].flatMap { capacity in (1...capacity + 1).map { (capacity, $0) } }
+    static let shapes: [(capacity: Int, limit: Int)] = [1, 2, 4, 8, 16].flatMap { capacity in
+        (1...capacity + 1).map { (capacity, $0) }
+    }
 
     /// Fills and empties from every start index, those before the index overflows among them.
     @Test(arguments: shapes)
@@ -64,7 +70,8 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
     func behavesAsAnArray(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         for (capacity, limit) in RingTests.shapes {
-            let own = OwnRing(capacity: capacity, startIndex: generator.chance(50) ? UInt32.max - UInt32(generator.int(0...40)) : 0)
+            let own = OwnRing(
+                capacity: capacity, startIndex: generator.chance(50) ? UInt32.max - UInt32(generator.int(0...40)) : 0)
             var model: [UInt64] = []
             for number in 0..<UInt64(100) {
                 if generator.chance(55) {
@@ -85,8 +92,10 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
 
     @Test func withoutSlotsNothingGoesIn() {
         var ring = Ring()
-        let answers = [ring.hasSlots, ring.push(span(1), limit: 4, capacity: 4), ring.peek(0, capacity: 4) != nil,
-            ring.newest(capacity: 4) != nil, ring.takeBack() != nil]
+        let answers = [
+            ring.hasSlots, ring.push(span(1), limit: 4, capacity: 4), ring.peek(0, capacity: 4) != nil,
+            ring.newest(capacity: 4) != nil, ring.takeBack() != nil,
+        ]
         #expect(answers == [false, false, false, false, false])
     }
 
@@ -106,7 +115,8 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
                 if role == 0 {
                     (cells + Int(number)).initialize(to: number &* 7)
                     let next = Span(
-                        start: UnsafeRawPointer(cells + Int(number)), length: 8, events: 1, last: number, owner: UnsafeRawPointer(cells),
+                        start: UnsafeRawPointer(cells + Int(number)), length: 8, events: 1, last: number,
+                        owner: UnsafeRawPointer(cells),
                         kind: .log)
                     if own.ring.push(next, limit: capacity, capacity: capacity) { number += 1 } else { sched_yield() }
                 } else if let next = own.ring.peek(0, capacity: capacity) {

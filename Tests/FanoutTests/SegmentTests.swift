@@ -24,11 +24,16 @@ import Testing
         add(.logs, "log", #"{"level":"warn"}"#)
         add(.logs, "deploy \"x\"", "null")
         add(.all, "note", #"[1,"é"]"#)
-        #expect(text(segment, 0) == #"{"type":"log","id":"1001-1045","timestamp":"2026-02-05T10:30:00.123Z","data":{"level":"warn"}}"#)
+        #expect(
+            text(segment, 0) == #"{"type":"log","id":"1001-1045","timestamp":"2026-02-05T10:30:00.123Z","data":{"level":"warn"}}"#
+        )
         #expect(
             text(segment, 1)
-                == #"{"type":"deploy \"x\"","id":"1001-1046","timestamp":"2026-02-05T10:30:00.123Z","channel":"logs","data":null}"#)
-        #expect(text(segment, 2) == #"{"type":"note","id":"1001-1047","timestamp":"2026-02-05T10:30:00.123Z","channel":"all","data":[1,"é"]}"#)
+                == #"{"type":"deploy \"x\"","id":"1001-1046","timestamp":"2026-02-05T10:30:00.123Z","channel":"logs","data":null}"#
+        )
+        #expect(
+            text(segment, 2)
+                == #"{"type":"note","id":"1001-1047","timestamp":"2026-02-05T10:30:00.123Z","channel":"all","data":[1,"é"]}"#)
         #expect(segment.lastPublished == 7)
     }
 
@@ -56,12 +61,14 @@ import Testing
 
     /// `bytesNeeded` is never too small: a segment of exactly that size takes the event.
     @Test(arguments: [
-        "{}", "null", #"{"message":"\u0041\u0041\u0041"}"#, #"{"message":"\"","component":"\"","provider_id":"\"","model_id":"\"","user_id":"\""}"#,
+        "{}", "null", #"{"message":"\u0041\u0041\u0041"}"#,
+        #"{"message":"\"","component":"\"","provider_id":"\"","model_id":"\"","user_id":"\""}"#,
         #"{"message":"\ud800"}"#, #"{"level":"\u0077arn"}"#,
     ])
     func bytesNeededIsEnough(data: String) {
         for type in ["", "x", String(repeating: "\u{1}", count: 128), String(repeating: "ü", count: 64)] {
-            let draft = EventDraft(channel: .providers, type: type, timestamp: Instant(milliseconds: .max / 1000), data: Array(data.utf8))
+            let draft = EventDraft(
+                channel: .providers, type: type, timestamp: Instant(milliseconds: .max / 1000), data: Array(data.utf8))
             let segment = Segment(firstSequence: .max - 1, entriesMax: 1, bytesMax: Segment.bytesNeeded(draft))
             #expect(segment.fits(Segment.bytesNeeded(draft)))
             segment.add(draft, sequence: .max - 1, epoch: Epoch(Instant(milliseconds: .max / 1000)), published: 0)
@@ -72,10 +79,13 @@ import Testing
     }
 
     @Test func indexedFieldsAreUnescaped() {
-        let data = #"{"component":"a\"b","provider_id":"plain","model_id":"\u00fc","user_id":"","message":"x\\y","latency_ms":12.9,"success":false}"#
+        let data =
+            #"{"component":"a\"b","provider_id":"plain","model_id":"\u00fc","user_id":"","message":"x\\y","latency_ms":12.9,"success":false}"#
         let segment = segment(of: [draft(.requests, data)])
         let entry = segment.entry(at: 0).pointee
-        func text(_ range: FieldRange) -> String? { range.isPresent ? String(decoding: segment.text(of: range), as: UTF8.self) : nil }
+        func text(_ range: FieldRange) -> String? {
+            range.isPresent ? String(decoding: segment.text(of: range), as: UTF8.self) : nil
+        }
         #expect(text(entry.component) == "a\"b")
         #expect(text(entry.providerID) == "plain")
         #expect(text(entry.modelID) == "ü")
@@ -87,7 +97,9 @@ import Testing
     }
 
     @Test func fieldsOfOtherKindsAreAbsent() {
-        let segment = segment(of: [draft(.requests, #"{"component":1,"provider_id":null,"model_id":["x"],"user_id":{},"message":true}"#)])
+        let segment = segment(of: [
+            draft(.requests, #"{"component":1,"provider_id":null,"model_id":["x"],"user_id":{},"message":true}"#)
+        ])
         let entry = segment.entry(at: 0).pointee
         for range in [entry.component, entry.providerID, entry.modelID, entry.userID, entry.message] { #expect(!range.isPresent) }
         #expect(entry.latency == EventEntry.noLatency)
@@ -105,7 +117,8 @@ import Testing
         for index in sizes.indices {
             let json = segment.text(of: segment.entry(at: index).pointee.json)
             let bytes = UnsafeRawBufferPointer(
-                start: frames.bytes + Int(frames.offset(of: index)), count: Int(frames.offset(of: index + 1) - frames.offset(of: index)))
+                start: frames.bytes + Int(frames.offset(of: index)),
+                count: Int(frames.offset(of: index + 1) - frames.offset(of: index)))
             #expect(Array(bytes) == FrameWriter.frame(.text, json))
         }
         let end = frames.offset(of: sizes.count)

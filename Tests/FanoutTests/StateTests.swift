@@ -128,9 +128,11 @@ import Testing
     /// The ack of a subscription goes before the state that it allows.
     @Test func answerThenState() throws {
         let rig = try Rig(shards: 1)
-        rig.hub.updateProviders(["a", "b"].map { (id: $0, timestamp: Instant(milliseconds: 5), data: Array(#"{"provider_id":"\#($0)"}"#.utf8)) })
+        rig.hub.updateProviders(
+            ["a", "b"].map { (id: $0, timestamp: Instant(milliseconds: 5), data: Array(#"{"provider_id":"\#($0)"}"#.utf8)) })
         let client = try rig.subscribe(ModelFilter([]))
-        try client.send(#"{"type":"subscribe","id":"1","data":{"channels":["providers"],"filters":{"providers":{"provider_id":"b"}}}}"#)
+        try client.send(
+            #"{"type":"subscribe","id":"1","data":{"channels":["providers"],"filters":{"providers":{"provider_id":"b"}}}}"#)
         #expect(try client.message()?["type"]?.string == "ack")
         let state = try #require(try client.message())
         #expect(state["type"]?.string == "provider_status")

@@ -80,7 +80,9 @@ import Testing
         let long = [0x81, 0xFE, 0x01, 0x00, 0, 0, 0, 0] + [UInt8](repeating: 120, count: 256)
         var sent = 0
         for round in 0..<10 {
-            try pass(TimeoutTests.timeout - 2, rig) { while try client.hasInput() { #expect(try client.frame().map { $0.opcode == 9 || $0.opcode == 10 } == true) } }
+            try pass(TimeoutTests.timeout - 2, rig) {
+                while try client.hasInput() { #expect(try client.frame().map { $0.opcode == 9 || $0.opcode == 10 } == true) }
+            }
             let before = rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.lastReceived }
             switch kind {
             case "text": try client.send(#"{"type":"pong"}"#)
@@ -91,7 +93,9 @@ import Testing
                 try client.write(Array(long[sent..<sent + 20]))
                 sent += 20
             }
-            try waitUntil("round \(round) is received") { rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.lastReceived } != before }
+            try waitUntil("round \(round) is received") {
+                rig.shards[0].queue.sync { rig.shards[0].client(0).pointee.lastReceived } != before
+            }
         }
         #expect(rig.hub.clientCount == 1)
         while try client.hasInput() { _ = try client.frame() }
@@ -118,7 +122,9 @@ import Testing
             answered += count
             // All answers are in before time goes on.
             let received = rig.shards[0]
-            try waitUntil("pongs") { received.queue.sync { (0..<60).allSatisfy { !hasUnread(received.client(UInt32($0)).pointee.descriptor) } } }
+            try waitUntil("pongs") {
+                received.queue.sync { (0..<60).allSatisfy { !hasUnread(received.client(UInt32($0)).pointee.descriptor) } }
+            }
         }
         #expect(answered >= 4 * 60 && answered <= 6 * 60, "one an interval for each: \(counts)")
         #expect((counts.max() ?? 60) < 40, "\(counts)")
@@ -133,7 +139,9 @@ import Testing
         var ticks = 0
         while rig.hub.clientCount == 1, ticks < 3 * TimeoutTests.timeout {
             try client.send(opcode: 10, [])
-            try waitUntil("the pong is read") { rig.shards[0].queue.sync { rig.hub.clientCount == 0 || !hasUnread(rig.shards[0].client(0).pointee.descriptor) } }
+            try waitUntil("the pong is read") {
+                rig.shards[0].queue.sync { rig.hub.clientCount == 0 || !hasUnread(rig.shards[0].client(0).pointee.descriptor) }
+            }
             pass(1, rig)
             ticks += 1
         }
@@ -147,7 +155,9 @@ import Testing
         let silent = try rig.connect()
         let half = try rig.connect()
         try half.write("GET /x HT")
-        try waitUntil("half a head") { rig.shards[0].queue.sync { rig.shards[0].client(1).pointee.details.exchange?.input.count == 9 } }
+        try waitUntil("half a head") {
+            rig.shards[0].queue.sync { rig.shards[0].client(1).pointee.details.exchange?.input.count == 9 }
+        }
         pass(Int(Wheel.ticks(limits.requestTime)) - 1, rig)
         #expect(try !silent.hasInput() && !half.hasInput())
         pass(1, rig)

@@ -8,8 +8,10 @@ import Testing
 
 @Suite struct WheelTests {
     @Test(arguments: [
-        (Duration.seconds(0), UInt32(0)), (.milliseconds(1), 1), (.milliseconds(249), 1), (.milliseconds(250), 1), (.milliseconds(251), 2),
-        (.seconds(1), 4), (.seconds(10), 40), (.milliseconds(1001), 5), (.seconds(3600), 14_400), (.seconds(10_000_000_000), .max),
+        (Duration.seconds(0), UInt32(0)), (.milliseconds(1), 1), (.milliseconds(249), 1), (.milliseconds(250), 1),
+        (.milliseconds(251), 2),
+        (.seconds(1), 4), (.seconds(10), 40), (.milliseconds(1001), 5), (.seconds(3600), 14_400),
+        (.seconds(10_000_000_000), .max),
         (.seconds(-5), 0), (.nanoseconds(999_999), 0),
     ])
     func ticks(duration: Duration, wanted: UInt32) { #expect(Wheel.ticks(duration) == wanted) }

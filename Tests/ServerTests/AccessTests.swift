@@ -9,20 +9,24 @@ import Testing
 
 @Suite struct AccessTests {
     static let normalised: [(String, String)] = [
-        ("http://example.com", "http://example.com"), ("HTTP://Example.COM", "http://example.com"), ("http://example.com:80", "http://example.com"),
+        ("http://example.com", "http://example.com"), ("HTTP://Example.COM", "http://example.com"),
+        ("http://example.com:80", "http://example.com"),
         ("http://example.com:8080", "http://example.com:8080"), ("http://example.com:443", "http://example.com:443"),
         ("https://example.com:443", "https://example.com"), ("https://example.com:80", "https://example.com:80"),
         ("https://example.com:4430", "https://example.com:4430"), ("http://example.com:080", "http://example.com:080"),
         ("http://example.com/", "http://example.com"), ("https://example.com/path?query#part", "https://example.com"),
-        ("https://example.com:443/path", "https://example.com"), ("http://[::1]:80", "http://[::1]"), ("http://[::1]:8080", "http://[::1]:8080"),
-        ("https://[2001:DB8::80]", "https://[2001:db8::80]"), ("ws://example.com:80", "ws://example.com"), ("null", "null"), ("", ""),
+        ("https://example.com:443/path", "https://example.com"), ("http://[::1]:80", "http://[::1]"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        ("https://[2001:DB8::80]", "https://[2001:db8::80]"), ("ws://example.com:80", "ws://example.com"), ("null", "null"),
+        ("", ""),
     ]
 
     @Test(arguments: normalised)
     func normalising(url: String, wanted: String) { #expect(Access.normalise(url) == wanted) }
 
     @Test(arguments: [
-        ("example.com", "example.com", ""), ("example.com:8080", "example.com", "8080"), ("[::1]", "::1", ""), ("[::1]:8080", "::1", "8080"),
+        ("example.com", "example.com", ""), ("example.com:8080", "example.com", "8080"), ("[::1]", "::1", ""),
+        ("[::1]:8080", "::1", "8080"),
         ("127.0.0.1:80", "127.0.0.1", "80"), ("", "", ""),
     ])
     func authorities(authority: String, host: String, port: String) {
@@ -31,16 +35,22 @@ import Testing
     }
 
     @Test(arguments: [
-        ("127.0.0.1", true), ("0.0.0.0", true), ("255.255.255.255", true), ("::1", true), ("2001:db8::7", true), ("::ffff:192.0.2.1", true),
-        ("256.0.0.1", false), ("1.2.3", false), ("1.2.3.4.5", false), ("1.2.3.4.", false), (".1.2.3", false), ("1.2.3.a", false), ("+1.2.3.4", false),
-        ("0x7f.0.0.1", false), ("2130706433", false), ("", false), ("localhost", false), ("evil:com", false), ("1.2.3.４", false), ("1..2.3", false),
+        ("127.0.0.1", true), ("0.0.0.0", true), ("255.255.255.255", true), ("::1", true), ("2001:db8::7", true),
+        ("::ffff:192.0.2.1", true),
+        ("256.0.0.1", false), ("1.2.3", false), ("1.2.3.4.5", false), ("1.2.3.4.", false), (".1.2.3", false), ("1.2.3.a", false),
+        ("+1.2.3.4", false),
+        ("0x7f.0.0.1", false), ("2130706433", false), ("", false), ("localhost", false), ("evil:com", false), ("1.2.3.４", false),
+        ("1..2.3", false),
     ])
     func literals(host: String, wanted: Bool) { #expect(Access.isLiteral(host) == wanted) }
 
     static let hosts: [(String, Bool)] = [
-        ("127.0.0.1", true), ("127.0.0.1:8080", true), ("[::1]:8080", true), ("192.168.1.5", true), ("localhost", true), ("LocalHost:8080", true),
-        ("monitor.example.com", true), ("MONITOR.example.com:9000", true), ("page.example.org", true), ("evil.example", false), ("evil.example:8080", false),
-        ("localhost.evil.example", false), ("localhost.", false), ("127.0.0.1.evil.example", false), ("example.com", false), ("2130706433", false),
+        ("127.0.0.1", true), ("127.0.0.1:8080", true), ("[::1]:8080", true), ("192.168.1.5", true), ("localhost", true),
+        ("LocalHost:8080", true),
+        ("monitor.example.com", true), ("MONITOR.example.com:9000", true), ("page.example.org", true), ("evil.example", false),
+        ("evil.example:8080", false),
+        ("localhost.evil.example", false), ("localhost.", false), ("127.0.0.1.evil.example", false), ("example.com", false),
+        ("2130706433", false),
     ]
 
     /// DNS rebinding: a stranger's name for this machine is refused, whatever the origin.
@@ -63,14 +73,18 @@ import Testing
     }
 
     static let origins: [(String, String, Bool)] = [
-        ("127.0.0.1:8080", "http://127.0.0.1:8080", true), ("127.0.0.1:8080", "HTTP://127.0.0.1:8080", true), ("127.0.0.1:8080", "https://127.0.0.1:8080", true),
-        ("127.0.0.1:8080", "http://127.0.0.1:8081", false), ("127.0.0.1:8080", "http://127.0.0.1", false), ("127.0.0.1", "http://127.0.0.1", true),
-        ("127.0.0.1:80", "http://127.0.0.1", true), ("127.0.0.1", "http://127.0.0.1:80", true), ("192.168.1.5:8080", "http://192.168.1.5:8080", true),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080", true), ("127.0.0.1:8080", "HTTP://127.0.0.1:8080", true),
+        ("127.0.0.1:8080", "https://127.0.0.1:8080", true),
+        ("127.0.0.1:8080", "http://127.0.0.1:8081", false), ("127.0.0.1:8080", "http://127.0.0.1", false),
+        ("127.0.0.1", "http://127.0.0.1", true),
+        ("127.0.0.1:80", "http://127.0.0.1", true), ("127.0.0.1", "http://127.0.0.1:80", true),
+        ("192.168.1.5:8080", "http://192.168.1.5:8080", true),
         ("192.168.1.5:8080", "http://192.168.1.6:8080", false), ("127.0.0.1:8080", "http://evil.example", false),
         ("127.0.0.1:8080", "http://evil.example:8080", false), ("127.0.0.1:8080", "null", false), ("127.0.0.1:8080", "", false),
         ("127.0.0.1:8080", "http://127.0.0.1:8080.evil.example", false), ("127.0.0.1:8080", "file://", false),
         // Names of this machine to itself are one.
-        ("127.0.0.1:8080", "http://localhost:8080", true), ("[::1]:8080", "http://localhost:8080", true), ("localhost:8080", "http://[::1]:8080", true),
+        ("127.0.0.1:8080", "http://localhost:8080", true), ("[::1]:8080", "http://localhost:8080", true),
+        ("localhost:8080", "http://[::1]:8080", true),
         ("localhost:8080", "http://127.0.0.1:8081", false), ("192.168.1.5:8080", "http://localhost:8080", false),
         // Listed, or the public address.
         ("127.0.0.1:8080", "https://page.example.org", true), ("127.0.0.1:8080", "https://page.example.org:443", true),
@@ -93,7 +107,9 @@ import Testing
     @Test func oneOriginOrNone() throws {
         let access = Access(publicURL: "", allowedOrigins: ["*"])
         #expect(access.refusal(of: try head("GET", "/")) == nil)
-        #expect(access.refusal(of: try head("GET", "/", [("Origin", "http://localhost"), ("Origin", "http://localhost")]))?.status == 403)
+        #expect(
+            access.refusal(of: try head("GET", "/", [("Origin", "http://localhost"), ("Origin", "http://localhost")]))?.status
+                == 403)
         let long = "http://" + String(repeating: "x", count: 1000) + ".example"
         let refusal = Access(publicURL: "", allowedOrigins: []).refusal(of: try head("GET", "/", [("Origin", long)]))
         #expect((refusal?.body.count ?? 9999) < 400)
@@ -102,7 +118,9 @@ import Testing
     @Test func crossOriginFields() throws {
         let access = Access(publicURL: "", allowedOrigins: ["https://page.example.org"])
         func allowed(_ origin: String) throws -> String? {
-            access.crossOriginFields(for: try head("GET", "/", [("Origin", origin)])).first { $0.0 == "Access-Control-Allow-Origin" }?.1
+            access.crossOriginFields(for: try head("GET", "/", [("Origin", origin)])).first {
+                $0.0 == "Access-Control-Allow-Origin"
+            }?.1
         }
         #expect(try allowed("https://page.example.org") == "https://page.example.org")
         #expect(try allowed("https://page.example.org:443") == "https://page.example.org:443")
@@ -110,10 +128,13 @@ import Testing
         #expect(access.crossOriginFields(for: try head("GET", "/")).isEmpty)
     }
 
-    @Test(arguments: [
-        ([("Forwarded", "for=1")], "1.1", true), ([("X-Forwarded-For", "1")], "1.1", true), ([("x-forwarded-anything", "1")], "1.1", true),
-        ([("X-Real-IP", "1")], "1.1", true), ([("Via", "1.1 x")], "1.1", true), ([("X-Forward", "1")], "1.1", false), ([], "1.1", false), ([], "1.0", true),
-    ] as [([(String, String)], String, Bool)])
+    @Test(
+        arguments: [
+            ([("Forwarded", "for=1")], "1.1", true), ([("X-Forwarded-For", "1")], "1.1", true),
+            ([("x-forwarded-anything", "1")], "1.1", true),
+            ([("X-Real-IP", "1")], "1.1", true), ([("Via", "1.1 x")], "1.1", true), ([("X-Forward", "1")], "1.1", false),
+            ([], "1.1", false), ([], "1.0", true),
+        ] as [([(String, String)], String, Bool)])
     func proxied(fields: [(String, String)], version: String, wanted: Bool) throws {
         #expect(Access.isProxied(try head("GET", "/", fields, version: version)) == wanted)
     }

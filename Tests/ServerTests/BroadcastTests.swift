@@ -33,7 +33,10 @@ import Testing
         (" {\n\"data\" : [ 1 , { } ],\t\"type\":\"x\" ,\r\n\"channel\":\"logs\"} \n", start + "[1,{}]}"),
         (#"{"channel":"logs","type":"x"}"#, start + "null}"), (#"{"channel":"logs","type":"x","data":null}"#, start + "null}"),
         // As given, but for white space: numbers, escapes and the order of members.
-        (#"{"channel":"logs","type":"x","data":{"b":1.50e+3,"a":"\u00fc\/ ","a":-0}}"#, start + #"{"b":1.50e+3,"a":"\u00fc\/ ","a":-0}}"#),
+        (
+            #"{"channel":"logs","type":"x","data":{"b":1.50e+3,"a":"\u00fc\/ ","a":-0}}"#,
+            start + #"{"b":1.50e+3,"a":"\u00fc\/ ","a":-0}}"#
+        ),
         (#"{"channel":"logs","type":"x","data":"text","other":[true],"id":7,"timestamp":0}"#, start + #""text"}"#),
         (#"{"channel":"logs","channel":"nope","type":"x","type":"","data":1,"data":2}"#, start + "1}"),
         (#"{"channel":"l\u006fgs","type":"\u0078","data":false}"#, start + "false}"),
@@ -51,28 +54,39 @@ import Testing
     @Test(arguments: ["log", "request", "provider_status"])
     func typesThatHaveAChannel(type: String) throws {
         #expect(try post(#"{"channel":"all","type":"\#(type)","data":{}}"#).status == 200)
-        #expect(hub.messages(from: 1) == [#"{"type":"\#(type)","id":"ml9bes00-1","timestamp":"2026-02-05T10:30:00.000Z","data":{}}"#])
+        #expect(
+            hub.messages(from: 1) == [#"{"type":"\#(type)","id":"ml9bes00-1","timestamp":"2026-02-05T10:30:00.000Z","data":{}}"#])
     }
 
     static let refused: [(String, Int, String)] = [
-        ("", 400, #"{"error":"invalid request"}"#), ("  \n ", 400, #"{"error":"invalid request"}"#), ("{", 400, #"{"error":"invalid request"}"#),
-        ("null", 400, #"{"error":"invalid request"}"#), ("\"x\"", 400, #"{"error":"invalid request"}"#), ("17", 400, #"{"error":"invalid request"}"#),
+        ("", 400, #"{"error":"invalid request"}"#), ("  \n ", 400, #"{"error":"invalid request"}"#),
+        ("{", 400, #"{"error":"invalid request"}"#),
+        ("null", 400, #"{"error":"invalid request"}"#), ("\"x\"", 400, #"{"error":"invalid request"}"#),
+        ("17", 400, #"{"error":"invalid request"}"#),
         (#"{"channel":"logs","type":"x","data":{}} x"#, 400, #"{"error":"invalid request"}"#),
         (#"{"channel":"logs","type":"x","data":{}}{}"#, 400, #"{"error":"invalid request"}"#),
         (#"{"channel":"logs","type":"x","data":{},}"#, 400, #"{"error":"invalid request"}"#),
         (#"{"channel":"logs","type":"x","data":01}"#, 400, #"{"error":"invalid request"}"#),
         (#"{"channel":"logs","type":"x","data":NaN}"#, 400, #"{"error":"invalid request"}"#),
         ("{\"channel\":\"logs\",\"type\":\"x\",\"data\":\"\u{1}\"}", 400, #"{"error":"invalid request"}"#),
-        (#"{"channel":"logs","type":"x","data":"# + String(repeating: "[", count: 70) + String(repeating: "]", count: 70) + "}", 400, #"{"error":"invalid request"}"#),
-        ("[]", 400, #"{"error":"invalid request"}"#), ("[ ]", 400, #"{"error":"invalid request"}"#), ("[", 400, #"{"error":"invalid request","index":0}"#),
-        ("[1]", 400, #"{"error":"invalid request","index":0}"#), (#"[{"channel":"logs","type":"x"},]"#, 400, #"{"error":"invalid request","index":1}"#),
+        (
+            #"{"channel":"logs","type":"x","data":"# + String(repeating: "[", count: 70) + String(repeating: "]", count: 70)
+                + "}", 400, #"{"error":"invalid request"}"#
+        ),
+        ("[]", 400, #"{"error":"invalid request"}"#), ("[ ]", 400, #"{"error":"invalid request"}"#),
+        ("[", 400, #"{"error":"invalid request","index":0}"#),
+        ("[1]", 400, #"{"error":"invalid request","index":0}"#),
+        (#"[{"channel":"logs","type":"x"},]"#, 400, #"{"error":"invalid request","index":1}"#),
         (#"[{"channel":"logs","type":"x"} {"channel":"logs","type":"x"}]"#, 400, #"{"error":"invalid request","index":1}"#),
         (#"[{"channel":"logs","type":"x"}"#, 400, #"{"error":"invalid request","index":1}"#),
         (#"[{"channel":"logs","type":"x"}]]"#, 400, #"{"error":"invalid request"}"#),
         (#"[{"channel":"logs","type":"x"},{"channel":"nope","type":"x"}]"#, 400, #"{"error":"invalid channel","index":1}"#),
-        (#"{"type":"x","data":{}}"#, 400, #"{"error":"invalid channel"}"#), (#"{"channel":"nope","type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
-        (#"{"channel":"","type":"x"}"#, 400, #"{"error":"invalid channel"}"#), (#"{"channel":1,"type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
-        (#"{"channel":["logs"],"type":"x"}"#, 400, #"{"error":"invalid channel"}"#), (#"{"channel":"LOGS","type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"type":"x","data":{}}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"channel":"nope","type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"channel":"","type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"channel":1,"type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"channel":["logs"],"type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
+        (#"{"channel":"LOGS","type":"x"}"#, 400, #"{"error":"invalid channel"}"#),
     ]
 
     @Test(arguments: refused)
@@ -107,12 +121,17 @@ import Testing
 
     // MARK: many
 
-    private func event(_ number: Int, _ channel: String = "logs") -> String { #"{"channel":"\#(channel)","type":"x","data":\#(number)}"# }
+    private func event(_ number: Int, _ channel: String = "logs") -> String {
+        #"{"channel":"\#(channel)","type":"x","data":\#(number)}"#
+    }
 
     @Test func arrays() throws {
-        #expect(try post("[" + (0..<5).map { event($0) }.joined(separator: " ,\n") + "]").text
-            == #"{"success":true,"message":"Event broadcast","count":5,"first_id":"ml9bes00-1","last_id":"ml9bes00-5"}"#)
-        #expect(try post("[\(event(9))]").text == #"{"success":true,"message":"Event broadcast","count":1,"first_id":"ml9bes00-6","last_id":"ml9bes00-6"}"#)
+        #expect(
+            try post("[" + (0..<5).map { event($0) }.joined(separator: " ,\n") + "]").text
+                == #"{"success":true,"message":"Event broadcast","count":5,"first_id":"ml9bes00-1","last_id":"ml9bes00-5"}"#)
+        #expect(
+            try post("[\(event(9))]").text
+                == #"{"success":true,"message":"Event broadcast","count":1,"first_id":"ml9bes00-6","last_id":"ml9bes00-6"}"#)
         #expect(hub.messages(from: 1).compactMap { try? JSON(parsing: $0)["data"]?.int } == [0, 1, 2, 3, 4, 9])
     }
 
@@ -130,8 +149,10 @@ import Testing
     @Test func badLinesAreNamed() throws {
         for (body, words) in [
             ("", #"{"error":"invalid request"}"#), ("\n \n", #"{"error":"invalid request"}"#),
-            ("\(event(0))\n{\n", #"{"error":"invalid request","index":1}"#), ("\(event(0)) \(event(1))", #"{"error":"invalid request","index":0}"#),
-            ("\(event(0))\n\(event(1)),\n", #"{"error":"invalid request","index":1}"#), ("[\(event(0))]", #"{"error":"invalid request","index":0}"#),
+            ("\(event(0))\n{\n", #"{"error":"invalid request","index":1}"#),
+            ("\(event(0)) \(event(1))", #"{"error":"invalid request","index":0}"#),
+            ("\(event(0))\n\(event(1)),\n", #"{"error":"invalid request","index":1}"#),
+            ("[\(event(0))]", #"{"error":"invalid request","index":0}"#),
             ("\(event(0))\n\(event(1))\n\(event(2, "nope"))\n\(event(3))", #"{"error":"invalid channel","index":2}"#),
         ] {
             let answer = try post(body, "application/x-ndjson")

@@ -24,7 +24,8 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
             hub: hub,
             options: RouterOptions(
                 identity: Identity(name: "goleapai-ws", version: "1", commit: "", swift: ""),
-                broadcast: BroadcastLimits(eventsPerSecond: 1_000_000, burst: 100_000, eventBytesMax: 262_144, batchBytesMax: 8_388_608),
+                broadcast: BroadcastLimits(
+                    eventsPerSecond: 1_000_000, burst: 100_000, eventBytesMax: 262_144, batchBytesMax: 8_388_608),
                 sources: { [] }, isDraining: { false }))
         let shards = try (0..<2).map { try Shard(number: $0, hub: hub, delegate: router) }
         self.shards = shards
@@ -60,7 +61,10 @@ private final class Turn: Sendable {
     func everyClientGetsWhatItAskedFor(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
         let site = try Site()
-        let filters = (0..<10).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.requests], ["only_errors": "true"])]
+        let filters =
+            (0..<10).map { _ in ModelFilter.random(using: &generator) } + [
+                ModelFilter([.all]), ModelFilter([.requests], ["only_errors": "true"]),
+            ]
         let clients = try filters.map { try site.connect($0.target) }
         let published = Locked<[UInt64: ModelEvent]>([:])
         let ledgers = Locked([Ledger](repeating: Ledger(), count: clients.count))
@@ -82,10 +86,14 @@ private final class Turn: Sendable {
                     let first: UInt64
                     switch number - clients.count {
                     case 0: first = try EndToEndTests.post(producer, EndToEndTests.json(events[0]), "application/json", "id")
-                    case 1: first = try EndToEndTests.post(producer, events.map(EndToEndTests.json).joined(separator: "\n"), "application/x-ndjson", "first_id")
+                    case 1:
+                        first = try EndToEndTests.post(
+                            producer, events.map(EndToEndTests.json).joined(separator: "\n"), "application/x-ndjson", "first_id")
                     default: first = site.hub.publish(events.map(\.draft)).lowerBound
                     }
-                    published.withLock { all in for (position, event) in events.enumerated() { all[first + UInt64(position)] = event } }
+                    published.withLock { all in
+                        for (position, event) in events.enumerated() { all[first + UInt64(position)] = event }
+                    }
                 }
                 if left.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 {
                     _ = try EndToEndTests.post(producer, #"{"channel":"all","type":"marker"}"#, "application/json", "id")
@@ -113,7 +121,9 @@ private final class Turn: Sendable {
 
     private static func post(_ client: SocketClient, _ body: String, _ type: String, _ key: String) throws -> UInt64 {
         let answer = try client.request("POST", "/admin/ws/broadcast", [("Content-Type", type)], body: Array(body.utf8))
-        guard let answer, answer.status == 200, let id = try JSON(parsing: answer.body)[key]?.string, let sequence = sequence(ofID: id) else {
+        guard let answer, answer.status == 200, let id = try JSON(parsing: answer.body)[key]?.string,
+            let sequence = sequence(ofID: id)
+        else {
             throw TestFailure("not published: \(answer.map { "\($0.status) \($0.text)" } ?? "no answer")")
         }
         return sequence
@@ -124,13 +134,22 @@ private final class Turn: Sendable {
         let site = try Site()
         let clients = try ["/ws/logs?level=warn", "/ws/all", "/ws?channels=logs,stats", "/ws"].map { try site.connect($0) }
         let operatorClient = try SocketClient(port: site.port)
-        func get(_ target: String) throws -> JSON { try JSON(parsing: try #require(try operatorClient.request("GET", target)).body) }
+        func get(_ target: String) throws -> JSON {
+            try JSON(parsing: try #require(try operatorClient.request("GET", target)).body)
+        }
         let stats = try get("/admin/ws/stats")
         #expect(stats["total_clients"]?.int == 4)
-        #expect(stats["subscriptions"] == .object([("logs", .number("2")), ("stats", .number("1")), ("providers", .number("0")), ("requests", .number("0")), ("all", .number("1"))]))
+        #expect(
+            stats["subscriptions"]
+                == .object([
+                    ("logs", .number("2")), ("stats", .number("1")), ("providers", .number("0")), ("requests", .number("0")),
+                    ("all", .number("1")),
+                ]))
         #expect(stats["shards"]?.array?.compactMap { $0["clients"]?.int }.reduce(0, +) == 4)
         let list = try #require(try get("/admin/ws/clients")["clients"]?.array)
-        #expect(list.compactMap { $0["id"]?.string } == list.compactMap { $0["id"]?.string.flatMap { Int($0) } }.sorted().map(String.init))
+        #expect(
+            list.compactMap { $0["id"]?.string }
+                == list.compactMap { $0["id"]?.string.flatMap { Int($0) } }.sorted().map(String.init))
         #expect(list.count == 4)
         #expect(list[0]["channels"] == .array([.string("logs")]))
         #expect(list[0]["filters"]?["logs"]?["level"]?.string == "warn,error,fatal,panic")

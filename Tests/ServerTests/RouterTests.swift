@@ -15,13 +15,20 @@ import Testing
     }
 
     static let answers: [(String, String, Int, String?)] = [
-        ("GET", "/health", 200, nil), ("HEAD", "/health", 200, nil), ("POST", "/health", 405, "GET, HEAD"), ("GET", "/version", 200, nil),
-        ("DELETE", "/version", 405, "GET, HEAD"), ("GET", "/admin/ws/stats", 200, nil), ("PUT", "/admin/ws/stats", 405, "GET, HEAD"),
-        ("GET", "/admin/ws/broadcast", 405, "POST"), ("GET", "/admin/ws/clients/1", 405, "DELETE"), ("POST", "/admin/ws/clients", 405, "GET, HEAD"),
-        ("DELETE", "/admin/ws/clients/x", 404, nil), ("DELETE", "/admin/ws/clients/", 404, nil), ("DELETE", "/admin/ws/clients/-1", 404, nil),
-        ("DELETE", "/admin/ws/clients/18446744073709551616", 404, nil), ("GET", "/", 404, nil), ("GET", "/nope", 404, nil), ("GET", "/Health", 404, nil),
-        ("GET", "/health/", 404, nil), ("GET", "//health", 404, nil), ("GET", "/%68ealth", 200, nil), ("GET", "/ws", 426, nil), ("GET", "/ws/logs", 426, nil),
-        ("HEAD", "/ws/logs", 426, nil), ("POST", "/ws/logs", 405, "GET, HEAD"), ("GET", "/ws/nope", 404, nil), ("GET", "/ws/", 404, nil),
+        ("GET", "/health", 200, nil), ("HEAD", "/health", 200, nil), ("POST", "/health", 405, "GET, HEAD"),
+        ("GET", "/version", 200, nil),
+        ("DELETE", "/version", 405, "GET, HEAD"), ("GET", "/admin/ws/stats", 200, nil),
+        ("PUT", "/admin/ws/stats", 405, "GET, HEAD"),
+        ("GET", "/admin/ws/broadcast", 405, "POST"), ("GET", "/admin/ws/clients/1", 405, "DELETE"),
+        ("POST", "/admin/ws/clients", 405, "GET, HEAD"),
+        ("DELETE", "/admin/ws/clients/x", 404, nil), ("DELETE", "/admin/ws/clients/", 404, nil),
+        ("DELETE", "/admin/ws/clients/-1", 404, nil),
+        ("DELETE", "/admin/ws/clients/18446744073709551616", 404, nil), ("GET", "/", 404, nil), ("GET", "/nope", 404, nil),
+        ("GET", "/Health", 404, nil),
+        ("GET", "/health/", 404, nil), ("GET", "//health", 404, nil), ("GET", "/%68ealth", 200, nil), ("GET", "/ws", 426, nil),
+        ("GET", "/ws/logs", 426, nil),
+        ("HEAD", "/ws/logs", 426, nil), ("POST", "/ws/logs", 405, "GET, HEAD"), ("GET", "/ws/nope", 404, nil),
+        ("GET", "/ws/", 404, nil),
         ("GET", "/ws/logs/", 404, nil), ("OPTIONS", "/health", 405, "GET, HEAD"), ("GET", "/ready", 503, nil),
     ]
 
@@ -62,16 +69,23 @@ import Testing
 
     // MARK: upgrade
 
-    private func upgrade(_ target: String, _ fields: [(String, String)] = [], _ change: (inout RouterOptions) -> Void = { _ in }) throws -> Upgrade? {
-        if case .upgrade(let upgrade) = router(change).route(try head("GET", target, upgradeFields + fields), from: .local) { return upgrade }
+    private func upgrade(
+        _ target: String, _ fields: [(String, String)] = [], _ change: (inout RouterOptions) -> Void = { _ in }
+    ) throws -> Upgrade? {
+        if case .upgrade(let upgrade) = router(change).route(try head("GET", target, upgradeFields + fields), from: .local) {
+            return upgrade
+        }
         return nil
     }
 
-    @Test(arguments: [
-        ("/ws", []), ("/ws/logs", [.logs]), ("/ws/stats", [.stats]), ("/ws/providers", [.providers]), ("/ws/requests", [.requests]), ("/ws/all", [.all]),
-        ("/ws?channels=logs", [.logs]), ("/ws?channels=logs,stats", [.logs, .stats]), ("/ws?channels=all", [.all]), ("/ws?channels=logs%2Crequests", [.logs, .requests]),
-        ("/ws?channels=logs,logs", [.logs]),
-    ] as [(String, [Channel])])
+    @Test(
+        arguments: [
+            ("/ws", []), ("/ws/logs", [.logs]), ("/ws/stats", [.stats]), ("/ws/providers", [.providers]),
+            ("/ws/requests", [.requests]), ("/ws/all", [.all]),
+            ("/ws?channels=logs", [.logs]), ("/ws?channels=logs,stats", [.logs, .stats]), ("/ws?channels=all", [.all]),
+            ("/ws?channels=logs%2Crequests", [.logs, .requests]),
+            ("/ws?channels=logs,logs", [.logs]),
+        ] as [(String, [Channel])])
     func channels(target: String, wanted: [Channel]) throws {
         let upgrade = try #require(try upgrade(target))
         #expect(upgrade.subscription.channels.channels == wanted)
@@ -81,24 +95,34 @@ import Testing
 
     @Test func parameters() throws {
         let upgrade = try #require(
-            try upgrade("/ws/all?level=warn&provider_id=p&q=Caf%C3%A9+au&window=1h&interval=60&only_errors=true&min_latency_ms=5&welcome=true&heartbeat=json"))
+            try upgrade(
+                "/ws/all?level=warn&provider_id=p&q=Caf%C3%A9+au&window=1h&interval=60&only_errors=true&min_latency_ms=5&welcome=true&heartbeat=json"
+            ))
         let filters = upgrade.subscription.filters
         #expect(filters.logs.severities == Severity.warn.andWorse)
         #expect(String(decoding: filters.logs.contains, as: UTF8.self) == "café au")
         #expect(filters.stats == StatsGroup(window: "1h", interval: 60))
         #expect(filters.requests.onlyErrors && filters.requests.minLatency == 5)
         // One parameter for each channel that knows it.
-        #expect(filters.logs.providerIDs == [Array("p".utf8)] && filters.requests.providerIDs == filters.logs.providerIDs && filters.providers == filters.logs.providerIDs)
+        #expect(
+            filters.logs.providerIDs == [Array("p".utf8)] && filters.requests.providerIDs == filters.logs.providerIDs
+                && filters.providers == filters.logs.providerIDs)
         #expect(upgrade.welcomes && upgrade.heartbeatIsJSON)
     }
 
     static let refused: [(String, String)] = [
-        ("/ws?channels=nope", "invalid channel 'nope'"), ("/ws?channels=", "invalid channel ''"), ("/ws?channels=logs,", "invalid channel ''"),
-        ("/ws?channels=LOGS", "invalid channel"), ("/ws/logs?channels=stats", "unknown parameter 'channels'"), ("/ws/logs?foo=1", "unknown parameter 'foo'; known here are welcome, heartbeat, component, level, provider_id, q"),
-        ("/ws?level=warn", "unknown parameter 'level'; known here are welcome, heartbeat"), ("/ws/stats?level=warn", "unknown parameter 'level'"),
-        ("/ws/logs?window=5m", "unknown parameter 'window'"), ("/ws/logs?level=loud", "level 'loud'"), ("/ws/logs?level", "level ''"),
-        ("/ws/logs?level=warn&level=warn", "the parameter 'level' stands twice"), ("/ws?channels=logs&channels=stats", "the parameter 'channels' stands twice"),
-        ("/ws/stats?interval=0", "interval '0'"), ("/ws/logs?welcome=yes", "welcome 'yes' is not true or false"), ("/ws/logs?heartbeat=xml", "heartbeat 'xml' is not json or ping"),
+        ("/ws?channels=nope", "invalid channel 'nope'"), ("/ws?channels=", "invalid channel ''"),
+        ("/ws?channels=logs,", "invalid channel ''"),
+        ("/ws?channels=LOGS", "invalid channel"), ("/ws/logs?channels=stats", "unknown parameter 'channels'"),
+        ("/ws/logs?foo=1", "unknown parameter 'foo'; known here are welcome, heartbeat, component, level, provider_id, q"),
+        ("/ws?level=warn", "unknown parameter 'level'; known here are welcome, heartbeat"),
+        ("/ws/stats?level=warn", "unknown parameter 'level'"),
+        ("/ws/logs?window=5m", "unknown parameter 'window'"), ("/ws/logs?level=loud", "level 'loud'"),
+        ("/ws/logs?level", "level ''"),
+        ("/ws/logs?level=warn&level=warn", "the parameter 'level' stands twice"),
+        ("/ws?channels=logs&channels=stats", "the parameter 'channels' stands twice"),
+        ("/ws/stats?interval=0", "interval '0'"), ("/ws/logs?welcome=yes", "welcome 'yes' is not true or false"),
+        ("/ws/logs?heartbeat=xml", "heartbeat 'xml' is not json or ping"),
         ("/ws/logs?q=" + String(repeating: "x", count: 257), "q is longer than 256 bytes"),
     ]
 
@@ -137,8 +161,11 @@ import Testing
         #expect(answer["access-control-allow-origin"] == "https://page.example.org")
         #expect(answer["access-control-allow-methods"] == "GET, HEAD")
         #expect(answer["vary"] == "Origin")
-        #expect(try router.answer(to: head("GET", "/version", page))?["access-control-allow-origin"] == "https://page.example.org")
-        #expect(try router.answer(to: head("GET", "/ws/logs?x=1", upgradeFields + page))?["access-control-allow-origin"] == "https://page.example.org")
+        #expect(
+            try router.answer(to: head("GET", "/version", page))?["access-control-allow-origin"] == "https://page.example.org")
+        #expect(
+            try router.answer(to: head("GET", "/ws/logs?x=1", upgradeFields + page))?["access-control-allow-origin"]
+                == "https://page.example.org")
         // Never on /admin.
         #expect(try router.answer(to: head("OPTIONS", "/admin/ws/broadcast", page))?.status == 405)
         let stats = try #require(try router.answer(to: head("GET", "/admin/ws/stats", page)))
@@ -151,12 +178,14 @@ import Testing
 
     static let readiness: [([(String, Bool)], Bool, String, Int, [String])] = [
         ([], false, "", 503, []), ([("stats", true)], false, "", 200, ["stats"]), ([("stats", false)], false, "", 503, ["stats"]),
-        ([("stats", false), ("requests", true)], false, "", 200, ["stats", "requests"]), ([("stats", true)], true, "", 503, ["stats"]),
+        ([("stats", false), ("requests", true)], false, "", 200, ["stats", "requests"]),
+        ([("stats", true)], true, "", 503, ["stats"]),
         ([("stats", false), ("requests", true)], false, "?source=stats", 503, ["stats"]),
         ([("stats", false), ("requests", true)], false, "?source=requests", 200, ["requests"]),
         ([("stats", false), ("journal", true)], false, "?source=database", 503, ["stats"]),
         ([("stats", true), ("requests", false), ("journal", false)], false, "?source=database", 200, ["stats", "requests"]),
-        ([("stats", true)], false, "?source=journal", 400, []), ([("stats", true)], false, "?source=", 400, []), ([("stats", true)], false, "?x=1", 400, []),
+        ([("stats", true)], false, "?source=journal", 400, []), ([("stats", true)], false, "?source=", 400, []),
+        ([("stats", true)], false, "?x=1", 400, []),
         ([("journal", true)], false, "?source=database", 400, []),
     ]
 
@@ -164,7 +193,11 @@ import Testing
     func ready(sources: [(String, Bool)], isDraining: Bool, query: String, status: Int, named: [String]) throws {
         let router = router {
             $0.sources = {
-                sources.map { SourceReport(name: $0.0, isWorking: $0.1, state: $0.1 ? "working" : "failing", lagMilliseconds: 7, why: $0.1 ? "" : "no such file") }
+                sources.map {
+                    SourceReport(
+                        name: $0.0, isWorking: $0.1, state: $0.1 ? "working" : "failing", lagMilliseconds: 7,
+                        why: $0.1 ? "" : "no such file")
+                }
             }
             $0.isDraining = { isDraining }
         }
@@ -182,6 +215,8 @@ import Testing
     }
 
     @Test func version() throws {
-        #expect(try router().answer(to: head("GET", "/version"))?.text == #"{"name":"goleapai-ws","version":"1.2.3","commit":"abc","swift":"6"}"#)
+        #expect(
+            try router().answer(to: head("GET", "/version"))?.text
+                == #"{"name":"goleapai-ws","version":"1.2.3","commit":"abc","swift":"6"}"#)
     }
 }

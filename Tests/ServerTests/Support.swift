@@ -20,7 +20,9 @@ func head(_ method: String, _ target: String, _ fields: [(String, String)] = [],
     return parsed.head
 }
 
-let upgradeFields = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "test")]
+let upgradeFields = [
+    ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "test"),
+]
 
 extension PeerAddress {
     static let local = PeerAddress(host: "127.0.0.1", port: 50_000, isLoopback: true)
@@ -37,7 +39,8 @@ extension RouterOptions {
     static func forTests(_ change: (inout RouterOptions) -> Void = { _ in }) -> RouterOptions {
         var options = RouterOptions(
             identity: Identity(name: "goleapai-ws", version: "1.2.3", commit: "abc", swift: "6"),
-            broadcast: BroadcastLimits(eventsPerSecond: 100, burst: 50, eventBytesMax: 1000, batchBytesMax: 1_000_000), sources: { [] },
+            broadcast: BroadcastLimits(eventsPerSecond: 100, burst: 50, eventBytesMax: 1000, batchBytesMax: 1_000_000),
+            sources: { [] },
             isDraining: { false })
         change(&options)
         return options
@@ -53,7 +56,13 @@ extension Router {
         case .request(let most):
             guard body.utf8.count <= most else { throw TestFailure("a body of \(body.utf8.count) bytes would not be read") }
             let slot = Slot()
-            if let response = respond(to: Request(head: head, body: Array(body.utf8), peer: peer), later: { slot.response = $0; slot.done.signal() }) {
+            if let response = respond(
+                to: Request(head: head, body: Array(body.utf8), peer: peer),
+                later: {
+                    slot.response = $0
+                    slot.done.signal()
+                })
+            {
                 return response
             }
             guard slot.done.wait(timeout: .now() + .seconds(hangGuardSeconds)) == .success else { throw TestFailure("no answer") }

@@ -27,12 +27,16 @@ public struct ModelEvent: Sendable {
     static let components = ["router", "cache", "auth", "a\"b"]
     static let providers = ["openai", "anthropic", "mistral"]
     static let models = ["gpt-4", "claude", "größe"]
-    static let messages = ["Timeout at Provider", "request done", "ZÜRICH is slow", "straße", "naïve retry", "", "Ωmega\nline", "OK"]
+    static let messages = [
+        "Timeout at Provider", "request done", "ZÜRICH is slow", "straße", "naïve retry", "", "Ωmega\nline", "OK",
+    ]
     static let levels = ["debug", "info", "warn", "error", "fatal", "panic", "notice"]
 
     public static func random(number: Int, using generator: inout SeededGenerator) -> ModelEvent {
         let channel = generator.pick(Channel.allCases)
-        let type = generator.chance(80) ? [.logs: "log", .requests: "request", .providers: "provider_status"][channel] ?? "note" : "note"
+        let type =
+            generator.chance(80)
+            ? [.logs: "log", .requests: "request", .providers: "provider_status"][channel] ?? "note" : "note"
         var event = ModelEvent(channel: channel, type: type, number: number)
         if generator.chance(80) { event.level = generator.pick(levels) }
         if generator.chance(60) { event.component = generator.pick(components) }
@@ -69,7 +73,9 @@ public struct ModelEvent: Sendable {
         return writer.bytes
     }
 
-    public var draft: EventDraft { EventDraft(channel: channel, type: type, timestamp: Instant(milliseconds: Int64(number)), data: data) }
+    public var draft: EventDraft {
+        EventDraft(channel: channel, type: type, timestamp: Instant(milliseconds: Int64(number)), data: data)
+    }
 }
 
 /// What a client asks for: channels, and parameters as an address carries them.
@@ -100,13 +106,16 @@ public struct ModelFilter: Sendable {
     /// The subscribed channels that know a parameter.
     func knowing(_ name: String) -> [Channel] {
         let known: [Channel: Set<String>] = [
-            .logs: ["level", "component", "provider_id", "q"], .requests: ["provider_id", "model_id", "only_errors", "min_latency_ms"],
+            .logs: ["level", "component", "provider_id", "q"],
+            .requests: ["provider_id", "model_id", "only_errors", "min_latency_ms"],
             .providers: ["provider_id"],
         ]
         return effective.filter { known[$0]?.contains(name) == true }
     }
 
-    public var effective: [Channel] { Channel.allCases.filter { $0 != .all && (channels.contains($0) || channels.contains(.all)) } }
+    public var effective: [Channel] {
+        Channel.allCases.filter { $0 != .all && (channels.contains($0) || channels.contains(.all)) }
+    }
 
     /// The engine's form of this.
     public func subscription(statsInterval: Int = 5) throws -> Subscription {

@@ -38,7 +38,8 @@ public struct Ledger: Sendable {
         switch type {
         case "gap":
             guard let data = message["data"], let reason = data["reason"]?.string,
-                let after = data["after"]?.string.flatMap(sequence(ofID:)), let resume = data["resume"]?.string.flatMap(sequence(ofID:)),
+                let after = data["after"]?.string.flatMap(sequence(ofID:)),
+                let resume = data["resume"]?.string.flatMap(sequence(ofID:)),
                 let dropped = data["dropped"]?.int
             else { throw TestFailure("not a gap as it should be: \(message)") }
             entries.append(.gap(Gap(reason: reason, after: after, resume: resume, dropped: dropped)))
@@ -68,7 +69,9 @@ public struct Ledger: Sendable {
     ///   - start: the last sequence before the subscription.
     ///   - passes: whether the client should get an event.
     /// - Returns: nil, or what is wrong.
-    public func complaint(against published: [UInt64: ModelEvent], since start: UInt64 = 0, passes: (ModelEvent) -> Bool) -> String? {
+    public func complaint(
+        against published: [UInt64: ModelEvent], since start: UInt64 = 0, passes: (ModelEvent) -> Bool
+    ) -> String? {
         let wanted = published.filter { $0.key > start && passes($0.value) }.keys.sorted()
         var next = 0
         var settled = start
@@ -78,9 +81,12 @@ public struct Ledger: Sendable {
                 guard sequence > settled else { return "event \(sequence) behind \(settled)" }
                 guard next < wanted.count, wanted[next] == sequence else {
                     return published[sequence].map { passes($0) } == true
-                        ? "event \(wanted[next]) is missing before \(sequence), and no gap says so" : "event \(sequence) should not pass"
+                        ? "event \(wanted[next]) is missing before \(sequence), and no gap says so"
+                        : "event \(sequence) should not pass"
                 }
-                guard published[sequence]?.number == number else { return "event \(sequence) is not the one published by that id" }
+                guard published[sequence]?.number == number else {
+                    return "event \(sequence) is not the one published by that id"
+                }
                 next += 1
                 settled = sequence
             case .gap(let gap):

@@ -47,7 +47,9 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         address.sin_port = in_port_t(port).bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
         let result = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
         }
         guard result == 0 else { throw SystemError("connect", on: "port \(port)") }
     }
@@ -77,7 +79,8 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         var offset = 0
         while offset < bytes.count {
             let sent = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress.map { $0 + offset }, $0.count - offset, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+                Glibc.send(
+                    descriptor, $0.baseAddress.map { $0 + offset }, $0.count - offset, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
             }
             if sent > 0 {
                 offset += sent
@@ -95,7 +98,9 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
 
     private func wait(for events: Int32, _ what: String) throws {
         var entry = pollfd(fd: descriptor, events: Int16(events), revents: 0)
-        guard poll(&entry, 1, Int32(hangGuardSeconds * 1000)) > 0 else { throw TestFailure("no \(what) within \(hangGuardSeconds) s") }
+        guard poll(&entry, 1, Int32(hangGuardSeconds * 1000)) > 0 else {
+            throw TestFailure("no \(what) within \(hangGuardSeconds) s")
+        }
     }
 
     /// Reads what there is; waits for at least one byte.
@@ -195,7 +200,8 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     public func upgrade(_ target: String, _ fields: [(String, String)] = []) throws {
         try write(SocketClient.upgradeRequest(target, fields))
         let answer = try answer()
-        guard let answer, answer.status == 101, answer.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n") else {
+        guard let answer, answer.status == 101, answer.head.contains("sec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n")
+        else {
             throw TestFailure("no upgrade of \(target): \(answer.map { $0.head + $0.text } ?? "the connection ended")")
         }
     }
@@ -230,7 +236,9 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         }
         var length = Int(head[1])
         if length >= 126 {
-            guard let more = try take(length == 126 ? 2 : 8) else { throw TestFailure("the connection ended in the header of a frame") }
+            guard let more = try take(length == 126 ? 2 : 8) else {
+                throw TestFailure("the connection ended in the header of a frame")
+            }
             length = more.reduce(0) { $0 << 8 | Int($1) }
             guard length >= (more.count == 2 ? 126 : 65_536) else { throw TestFailure("length \(length) in \(more.count) bytes") }
         }
@@ -262,6 +270,7 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     /// The next message of a type; what comes before it is passed over.
     public func message(ofType type: String) throws -> JSON {
         while let message = try message() { if message["type"]?.string == type { return message } }
-        throw TestFailure("the connection ended (close code \(closeCode.map { "\($0)" } ?? "none")) before a message of type \(type)")
+        throw TestFailure(
+            "the connection ended (close code \(closeCode.map { "\($0)" } ?? "none")) before a message of type \(type)")
     }
 }

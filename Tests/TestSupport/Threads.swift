@@ -32,7 +32,9 @@ public func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) t
 public func waitUntil(_ what: String, _ condition: () -> Bool) throws {
     let deadline = SystemClock().monotonic() + UInt64(hangGuardSeconds) * 1_000_000_000
     while !condition() {
-        guard SystemClock().monotonic() < deadline else { throw TestFailure("still waiting after \(hangGuardSeconds) s: \(what)") }
+        guard SystemClock().monotonic() < deadline else {
+            throw TestFailure("still waiting after \(hangGuardSeconds) s: \(what)")
+        }
         usleep(500)
     }
 }
