@@ -12,6 +12,8 @@ extension Shard {
     ///   - answer: a message that goes out before the first event that this allows; empty for none.
     func subscribe(_ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: [UInt8] = []) {
         assertOwned()
+        // What was published before belongs to the subscription before; a present state given below would be doubled by it.
+        fanOut()
         let client = client(index)
         let details = client.pointee.details
         let before = details.subscription

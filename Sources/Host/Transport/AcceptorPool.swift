@@ -11,6 +11,7 @@ public final class AcceptorPool: Sendable {
     private let descriptors: [Int32]
     private let wakeUp: Int32
     private let stopping = Atomic<Bool>(false)
+    private let hasClosed = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
     private let receive: @Sendable (consuming AcceptedSocket) -> Void
 
@@ -26,8 +27,14 @@ public final class AcceptorPool: Sendable {
     }
 
     deinit {
-        for descriptor in descriptors { close(descriptor) }
+        closeListening()
         close(wakeUp)
+    }
+
+    /// Closes the listening sockets, once; only while no thread waits for them.
+    private func closeListening() {
+        if hasClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
+        for descriptor in descriptors { close(descriptor) }
     }
 
     /// Starts the threads. Two are enough to keep a queue of handshakes moving: the kernel does the work.
@@ -51,6 +58,7 @@ public final class AcceptorPool: Sendable {
         var one: UInt64 = 1
         _ = write(wakeUp, &one, 8)
         while running.load(ordering: .acquiring) > 0 { usleep(1000) }
+        closeListening()
     }
 
     private func run() {
