@@ -111,7 +111,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
                 }
                 let advice =
                     error.code == EADDRINUSE
-                    ? "stop the other server or set server.port (the gateway's own default is 8080 too)"
+                    ? "\(PortHolder.name(port: port).map { "\($0) holds it; " } ?? "")stop it or set server.port (the gateway's own default is 8080 too)"
                     : error.code == EACCES ? "ports below 1024 need CAP_NET_BIND_SERVICE; set server.port" : "set server.host and server.port"
                 throw StartError(description: "cannot listen on \(error.subject): \(SystemError.text(of: error.code)); \(advice)")
             }
