@@ -56,11 +56,8 @@ let package = Package(
         tests(of: "Host", uses: ["Host", "Base"]),
         tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),
         tests(of: "Server", uses: ["Base", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
-        .testTarget(
-            name: "EventSourcesTests", dependencies: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"],
-            exclude: ["Fixtures"], swiftSettings: strict),
-        .testTarget(
-            name: "DemoTests", dependencies: ["Base", "Protocol", "Storage", "Demo"], exclude: ["schema.sql"], swiftSettings: strict),
+        tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"]),
+        tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
         tests(of: "Daemon", uses: ["Daemon"]),
     ]
 )

@@ -34,8 +34,8 @@ struct DemoGatewayTests {
         let gateway = try DemoGateway(DemoOptions(), clock: HastyClock())
         let connection = try Connection(path: gateway.databasePath)
         let made = try rows(connection, "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid").map { $0[0] + ";" }
-        let file = #filePath.split(separator: "/").dropLast().joined(separator: "/")
-        let descriptor = FileDescriptor(owning: open("/\(file)/schema.sql", O_RDONLY))
+        let tests = #filePath.split(separator: "/").dropLast(2).joined(separator: "/")
+        let descriptor = FileDescriptor(owning: open("/\(tests)/Fixtures/gateway/schema.sql", O_RDONLY))
         var text = [UInt8](repeating: 0, count: 65_536)
         let count = read(descriptor.number, &text, text.count)
         try #require(count > 0)

@@ -7,11 +7,11 @@ import Testing
 
 @testable import EventSources
 
-/// Files that lie beside the tests.
+/// The gateway's own files, shared by all tests.
 enum Fixture {
     static func path(_ name: String, file: String = #filePath) -> String {
-        let folder = file.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
-        return "\(folder)/Fixtures/\(name)"
+        let folder = file.split(separator: "/", omittingEmptySubsequences: false).dropLast(2).joined(separator: "/")
+        return "\(folder)/Fixtures/gateway/\(name)"
     }
 
     static func bytes(_ name: String) throws -> [UInt8] {

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .reference import gateway_text, nanoseconds
 
-FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
+FIXTURES = Path(__file__).resolve().parents[2] / "Fixtures" / "gateway"
 FIXTURE_NOW = nanoseconds("2026-03-02 14:30:00+00:00")
 NIL = "00000000-0000-0000-0000-000000000000"
 
