@@ -90,7 +90,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         hub.attach(shards)
         (acceptors, addresses) = try Service.listen(settings, shards)
         heartbeat = Heartbeat(
-            hub: hub, isAlive: { [bridge] in bridge.samplerAnswered() }, onBeat: {})
+            hub: hub, isAlive: { [bridge] in bridge.samplerAnswered() })
     }
 
     private static func listen(_ settings: Settings, _ shards: [Shard]) throws -> (AcceptorPool, [ListenAddress]) {
@@ -192,7 +192,6 @@ extension Limits {
         historyEventsMax = settings.history.maxEvents
         historyBytesMax = settings.history.maxBytes
         historyAgeMax = settings.history.maxAge
-        eventBytesMax = settings.broadcast.maxEventBytes
     }
 }
 

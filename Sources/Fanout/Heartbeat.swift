@@ -11,7 +11,6 @@ public final class Heartbeat: @unchecked Sendable {  // Sendable because its sta
     private let queue = DispatchQueue(label: "heartbeat")
     private let hub: Hub
     private let isAlive: @Sendable () -> Bool
-    private let onBeat: @Sendable () -> Void
     private var timer: (any DispatchSourceTimer)?
     private var beat: UInt64 = 0
     private var missed = 0
@@ -19,11 +18,9 @@ public final class Heartbeat: @unchecked Sendable {  // Sendable because its sta
 
     /// - Parameters:
     ///   - isAlive: whether the parts that are not shards (the sampler's control side) have answered; must not block.
-    ///   - onBeat: called after each beat that all have answered.
-    public init(hub: Hub, isAlive: @escaping @Sendable () -> Bool, onBeat: @escaping @Sendable () -> Void) {
+    public init(hub: Hub, isAlive: @escaping @Sendable () -> Bool) {
         self.hub = hub
         self.isAlive = isAlive
-        self.onBeat = onBeat
     }
 
     /// Whether all parts answered the last beat.
@@ -46,7 +43,6 @@ public final class Heartbeat: @unchecked Sendable {  // Sendable because its sta
         if late.isEmpty {
             if missed > 0 { Log.info("all parts answer again after \(missed) beats") }
             missed = 0
-            onBeat()
         } else {
             missed += 1
             if missed == 5 { Log.error("no answer for 5 s from \(late.joined(separator: ", ")); if this stays, the daemon must be restarted") }

@@ -49,8 +49,6 @@ public final class Hub: Sendable {
         var frame: [UInt8]
     }
     private let state: Locked<State>
-    /// First event of the oldest segment. Written under the lock; anyone may read it.
-    private let tail = Atomic<UInt64>(1)
 
     /// Events per segment: a sixteenth of history, so that what history holds beyond its bounds stays small.
     private let segmentEvents: Int
@@ -77,7 +75,7 @@ public final class Hub: Sendable {
     // MARK: publishing
 
     /// Puts events into history, in order and without others between, and wakes the shards. Any thread.
-    /// - Parameter drafts: at least one; each within `limits.eventBytesMax`.
+    /// - Parameter drafts: at least one; none is too large for a segment of its own, which has 32-bit offsets.
     /// - Returns: the sequences of the first and the last.
     @discardableResult
     public func publish(_ drafts: [EventDraft]) -> ClosedRange<UInt64> {
@@ -86,7 +84,7 @@ public final class Hub: Sendable {
         let (range, shards) = state.withLock { state -> (ClosedRange<UInt64>, [Shard]) in
             let first = head.load(ordering: .relaxed)
             var sequence = first
-            var firstTouched = state.history.count - 1
+            let firstTouched = state.history.count - 1
             for draft in drafts {
                 let need = Segment.bytesNeeded(draft)
                 if let current = state.history.last, !current.fits(need) {
@@ -101,7 +99,6 @@ public final class Hub: Sendable {
                 state.bytes += current.bytesUsed - before
                 sequence += 1
             }
-            firstTouched = max(0, firstTouched)
             if state.textClients > 0 { for segment in state.history[firstTouched...] { segment.fillTextFrames() } }
             head.store(sequence, ordering: .releasing)
             retire(&state, now: published)
@@ -129,7 +126,6 @@ public final class Hub: Sendable {
             state.history.removeFirst()
             state.events -= oldest.count
             state.bytes -= oldest.bytesUsed
-            tail.store(state.history[0].firstSequence, ordering: .relaxed)
             for shard in state.shards { shard.post { $0.letGo(oldest) } }
         }
     }
@@ -218,7 +214,7 @@ public final class Hub: Sendable {
 
     /// How many events history holds, their bytes, and the first sequence that can be asked for.
     public func historySize() -> (events: Int, bytes: Int, oldest: UInt64) {
-        state.withLock { ($0.events, $0.bytes, tail.load(ordering: .relaxed)) }
+        state.withLock { ($0.events, $0.bytes, $0.history.first?.firstSequence ?? 1) }
     }
 
     public var shards: [Shard] { state.withLock { $0.shards } }

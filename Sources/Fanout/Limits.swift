@@ -36,8 +36,6 @@ public struct Limits: Sendable {
     public var historyEventsMax = 10_000
     public var historyBytesMax = 16_777_216
     public var historyAgeMax = Duration.seconds(3600)
-    /// One event's `data`.
-    public var eventBytesMax = 262_144
 
     public init() {}
 }

@@ -191,6 +191,18 @@ final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
     @inline(__always)
     func offset(of index: Int) -> UInt32 { offsets[index] }
 
+    /// The frame that a span of this log begins in, and whether it begins in its middle: then the frame is partly sent.
+    func position(of start: UnsafeRawPointer) -> (frame: Int, isBegun: Bool) {
+        let offset = UInt32(start - UnsafeRawPointer(bytes))
+        let frame = index(containing: offset)
+        return (frame, self.offset(of: frame) != offset)
+    }
+
+    /// Bytes from `start` to the end of a frame.
+    func rest(from start: UnsafeRawPointer, ofFrame frame: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: start, count: Int(offset(of: frame + 1)) - (start - UnsafeRawPointer(bytes)))
+    }
+
     /// The frame that the byte at `offset` belongs to. Binary search; for the rare case of a frame cut by a full socket.
     func index(containing offset: UInt32) -> Int {
         var low = 0

@@ -146,7 +146,6 @@ extension Shard {
     /// - Returns: whether events are lost by that; the client is then fed from history, behind the segment.
     private func withdraw(_ segment: Segment, from client: UnsafeMutablePointer<Client>, endSequence: UInt64) -> Bool {
         let owner = UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque())
-        let base = UnsafeRawPointer(segment.textFrames.bytes)
         var hasHole = false
         var position = 0
         while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
@@ -157,14 +156,13 @@ extension Shard {
                 if hasHole { span.pointee.becomeVoid() }
                 continue
             }
-            let offset = UInt32(span.pointee.start - base)
-            let frame = segment.textFrames.index(containing: offset)
+            let (frame, isBegun) = segment.textFrames.position(of: span.pointee.start)
             // Neighbouring frames are neighbouring sequences; of the span's events some may be sent already.
             var first = segment.firstSequence + UInt64(frame)
             let last = span.pointee.last
             let sent = first - (last + 1 - UInt64(span.pointee.events))
-            if segment.textFrames.offset(of: frame) != offset {
-                let rest = UnsafeRawBufferPointer(start: span.pointee.start, count: Int(segment.textFrames.offset(of: frame + 1) - offset))
+            if isBegun {
+                let rest = segment.textFrames.rest(from: span.pointee.start, ofFrame: frame)
                 let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: rest.count, alignment: 1)
                 memory.copyBytes(from: rest)
                 first += 1

@@ -154,34 +154,17 @@ extension Shard {
     }
 
     private func parseHead(_ exchange: HTTPExchange, from used: Int) throws(HTTPError) -> (head: RequestHead, headBytes: Int)? {
-        var failure: HTTPError?
-        let parsed = exchange.input.withUnsafeBytes { bytes -> (head: RequestHead, headBytes: Int)? in
-            do throws(HTTPError) {
-                return try exchange.parser.parse(UnsafeRawBufferPointer(rebasing: bytes[used...]))
-            } catch {
-                failure = error
-                return nil
-            }
+        let input = exchange.input
+        return try input.span.bytes.withUnsafeBytes { bytes throws(HTTPError) in
+            try exchange.parser.parse(UnsafeRawBufferPointer(rebasing: bytes[used...]))
         }
-        if let failure { throw failure }
-        return parsed
     }
 
     private func readBody(_ exchange: HTTPExchange, _ decoder: inout BodyDecoder, from used: Int) throws(HTTPError) -> Int {
-        var failure: HTTPError?
-        var body = exchange.body
-        exchange.body = []
-        let count = exchange.input.withUnsafeBytes { bytes -> Int in
-            do throws(HTTPError) {
-                return try decoder.feed(UnsafeRawBufferPointer(rebasing: bytes[used...]), into: &body)
-            } catch {
-                failure = error
-                return 0
-            }
+        let input = exchange.input
+        return try input.span.bytes.withUnsafeBytes { bytes throws(HTTPError) in
+            try decoder.feed(UnsafeRawBufferPointer(rebasing: bytes[used...]), into: &exchange.body)
         }
-        exchange.body = body
-        if let failure { throw failure }
-        return count
     }
 
     private func respond(to request: Request, of index: UInt32) {
@@ -261,7 +244,6 @@ extension Shard {
             enqueue(FrameWriter.frame(.text, message), for: index)
         }
         subscribe(index, to: upgrade.subscription, fresh: upgrade.subscription.channels)
-        if !client.pointee.flags.contains(.blocked) { drain(index) }
         if !rest.isEmpty {
             var input = rest
             input.withUnsafeMutableBytes { takeFrames($0, from: index) }
@@ -297,15 +279,11 @@ extension Shard {
                     client.pointee.flags.insert(.endAfterFlush)
                     if client.pointee.ring.isEmpty { drain(index) }
                 } else {
-                    finish(index, FrameWriter.close(code))
-                    client.pointee.flags.insert(.endAfterFlush)
-                    if !client.pointee.flags.contains(.blocked) { drain(index) }
+                    finishAndEnd(index, FrameWriter.close(code))
                 }
             case .fail(let code, let reason):
                 counters.protocolErrors.add(1, ordering: .relaxed)
-                finish(index, FrameWriter.close(code, reason))
-                client.pointee.flags.insert(.endAfterFlush)
-                if !client.pointee.flags.contains(.blocked) { drain(index) }
+                finishAndEnd(index, FrameWriter.close(code, reason))
             }
         }
     }
@@ -341,6 +319,13 @@ extension Shard {
         enqueue(frame, for: index)
         client.pointee.flags.insert(.closing)
         schedule(index, in: Wheel.ticks(limits.closeTime))
+    }
+
+    /// Sends our close frame as the last word of the connection.
+    private func finishAndEnd(_ index: UInt32, _ frame: [UInt8]) {
+        finish(index, frame)
+        client(index).pointee.flags.insert(.endAfterFlush)
+        if !client(index).pointee.flags.contains(.blocked) { drain(index) }
     }
 
     /// Begins the close handshake from our side.

@@ -76,10 +76,9 @@ extension Shard {
             defer { position += 1 }
             if position == 0, span.pointee.kind == .log {
                 let segment = Unmanaged<Segment>.fromOpaque(span.pointee.owner).takeUnretainedValue()
-                let offset = UInt32(span.pointee.start - UnsafeRawPointer(segment.textFrames.bytes))
-                let frame = segment.textFrames.index(containing: offset)
-                if segment.textFrames.offset(of: frame) != offset {
-                    span.pointee.length = segment.textFrames.offset(of: frame + 1) - offset
+                let (frame, isBegun) = segment.textFrames.position(of: span.pointee.start)
+                if isBegun {
+                    span.pointee.length = UInt32(segment.textFrames.rest(from: span.pointee.start, ofFrame: frame).count)
                     let last = segment.firstSequence + UInt64(frame)
                     span.pointee.events -= UInt32(span.pointee.last - last)
                     span.pointee.last = last
