@@ -1,5 +1,6 @@
 // What a client wants of the channels that it is subscribed to. Evaluated once per group of equal subscriptions.
 
+import Base
 import Protocol
 
 /// A parameter that was refused; the text says which, what came and what is right.
@@ -169,9 +170,6 @@ public struct Filters: Hashable, Sendable {
         return wanted.contains { $0.count == value.count && value.elementsEqual($0) }
     }
 }
-
-/// Text as it appears in an answer: short, so that an error never is larger than what caused it.
-func clip(_ text: some StringProtocol) -> String { text.count > 64 ? text.prefix(64) + "…" : String(text) }
 
 /// Search in text without regard to case.
 enum TextSearch {

@@ -1,5 +1,6 @@
 // Who may talk to a daemon that serves whoever reaches its port: the checks that keep other web pages out.
 
+import Base
 import Host
 import Protocol
 
@@ -24,15 +25,15 @@ struct Access: Sendable {
     func refusal(of head: RequestHead) -> Response? {
         let host = Access.host(ofAuthority: head.host.lowercased())
         // DNS rebinding: a stranger's name that resolves to this machine.
-        if head.minorVersion == 1 || !head.host.isEmpty, !Access.isLiteral(host), host != "localhost", !hosts.contains(host) {
+        if head.minorVersion == 1 || !head.host.isEmpty, IPLiteral.normalised(host) == nil, host != "localhost", !hosts.contains(host) {
             return .error(
-                403, "the Host '\(clip(head.host))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
+                403, "the Host '\(clip(head.host, to: 80))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
         }
         let sent = head.all("origin")
         guard let origin = sent.first else { return nil }
         guard sent.count == 1, isAccepted(origin, host: head.host) else {
             return .error(
-                403, "the Origin '\(clip(origin))' is not accepted; it must be this server's own (\(clip(head.host))) or be listed in server.allowed_origins")
+                403, "the Origin '\(clip(origin, to: 80))' is not accepted; it must be this server's own (\(clip(head.host, to: 80))) or be listed in server.allowed_origins")
         }
         return nil
     }
@@ -91,16 +92,4 @@ struct Access: Sendable {
         if authority.hasPrefix("[") { return String(authority.dropFirst().prefix { $0 != "]" }) }
         return String(authority.prefix { $0 != ":" })
     }
-
-    /// An IPv4 or IPv6 address in numbers.
-    static func isLiteral(_ host: String) -> Bool {
-        if host.contains(":") { return host.utf8.allSatisfy { isHex($0) || $0 == 58 || $0 == 46 } }
-        let parts = host.split(separator: ".", omittingEmptySubsequences: false)
-        return parts.count == 4 && parts.allSatisfy { (UInt8($0).map { _ in true } ?? false) && $0.utf8.allSatisfy { $0 >= 48 && $0 <= 57 } }
-    }
-
-    private static func isHex(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...102).contains(byte) || (65...70).contains(byte) }
 }
-
-/// Foreign text as an error repeats it: short.
-func clip(_ text: some StringProtocol) -> String { text.count > 80 ? text.prefix(80) + "…" : String(text) }

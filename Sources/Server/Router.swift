@@ -122,12 +122,12 @@ public final class Router: ConnectionDelegate {
 
     public func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
         if let refusal = access.refusal(of: head) { return .answer(refusal) }
-        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path))")) }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
         let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
         if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
         guard endpoint.methods.contains(head.method) else {
             return .answer(
-                .error(405, "\(clip(head.method)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
+                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
         }
         if endpoint.isAdmin, !peer.isLoopback || Access.isProxied(head) {
             return .answer(.error(403, "without authentication /admin answers only peers on this machine that come without a proxy"))
@@ -157,9 +157,7 @@ public final class Router: ConnectionDelegate {
         case .version: response = version()
         case .webSocket: response = .error(426, "this address speaks WebSocket")
         }
-        if let fields = response.map({ _ in access.crossOriginFields(for: request.head) }), !endpoint.isAdmin {
-            response?.fields.append(contentsOf: fields)
-        }
+        if !endpoint.isAdmin { response?.fields.append(contentsOf: access.crossOriginFields(for: request.head)) }
         return response
     }
 
@@ -200,13 +198,13 @@ public final class Router: ConnectionDelegate {
     private func apply(_ query: [(name: String, value: String)], to upgrade: inout Upgrade, isOpen: Bool) throws(HTTPError) {
         var seen: Set<String> = []
         for (name, _) in query where !seen.insert(name).inserted {
-            throw HTTPError(400, "the parameter '\(clip(name))' stands twice")
+            throw HTTPError(400, "the parameter '\(clip(name, to: 80))' stands twice")
         }
         // Channels first: they decide which filters there are.
         for (name, value) in query where name == "channels" && isOpen {
             for part in value.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let channel = Channel(name: part) else {
-                    throw HTTPError(400, "invalid channel '\(clip(part))'; there are logs, stats, providers, requests, all")
+                    throw HTTPError(400, "invalid channel '\(clip(part, to: 80))'; there are logs, stats, providers, requests, all")
                 }
                 upgrade.subscription.channels.insert(ChannelSet(channel))
             }
@@ -216,7 +214,7 @@ public final class Router: ConnectionDelegate {
             case "channels" where isOpen: continue
             case "welcome": upgrade.welcomes = try flag(name, value)
             case "heartbeat":
-                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value))' is not json or ping") }
+                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value, to: 80))' is not json or ping") }
                 upgrade.heartbeatIsJSON = value == "json"
             default: try filter(name, value, &upgrade)
             }
@@ -228,7 +226,7 @@ public final class Router: ConnectionDelegate {
         guard !channels.isEmpty else {
             let known = Set(upgrade.subscription.channels.effective.channels.flatMap { Filters.parameters[$0, default: []] }).sorted()
             throw HTTPError(
-                400, "unknown parameter '\(clip(name))'; known here are \((["welcome", "heartbeat"] + known).joined(separator: ", "))")
+                400, "unknown parameter '\(clip(name, to: 80))'; known here are \((["welcome", "heartbeat"] + known).joined(separator: ", "))")
         }
         for channel in channels {
             do throws(FilterError) {
@@ -240,7 +238,7 @@ public final class Router: ConnectionDelegate {
     }
 
     private func flag(_ name: String, _ value: String) throws(HTTPError) -> Bool {
-        guard value == "true" || value == "false" else { throw HTTPError(400, "\(name) '\(clip(value))' is not true or false") }
+        guard value == "true" || value == "false" else { throw HTTPError(400, "\(name) '\(clip(value, to: 80))' is not true or false") }
         return value == "true"
     }
 }

@@ -42,7 +42,7 @@ import Testing
         ("0x7f.0.0.1", false), ("2130706433", false), ("", false), ("localhost", false), ("evil:com", false), ("1.2.3.４", false),
         ("1..2.3", false),
     ])
-    func literals(host: String, wanted: Bool) { #expect(Access.isLiteral(host) == wanted) }
+    func literals(host: String, wanted: Bool) { #expect((IPLiteral.normalised(host) != nil) == wanted) }
 
     static let hosts: [(String, Bool)] = [
         ("127.0.0.1", true), ("127.0.0.1:8080", true), ("[::1]:8080", true), ("192.168.1.5", true), ("localhost", true),

@@ -57,6 +57,8 @@ public final class AcceptorPool: Sendable {
         stopping.store(true, ordering: .releasing)
         var one: UInt64 = 1
         _ = write(wakeUp, &one, 8)
+        // The threads end at once, woken by the eventfd; a condition for the one wait in the life of the daemon would be more to
+        // get wrong than a millisecond of sleep.
         while running.load(ordering: .acquiring) > 0 { usleep(1000) }
         closeListening()
     }
