@@ -220,11 +220,12 @@ final class SourceBridge: EventSink, StatsSource {
                 case .providerStatus:
                     EventDraft(
                         channel: .providers, type: "provider_status", timestamp: event.timestamp, data: event.data, isConflatable: true)
+                case .log: EventDraft(channel: .logs, type: "log", timestamp: event.timestamp, data: event.data)
                 }
             })
     }
 
-    func gap(channel: SourceChannel, reason: SourceGap) {
+    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?) {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("reason")
@@ -233,12 +234,17 @@ final class SourceBridge: EventSink, StatsSource {
         writer.beginArray()
         writer.string(channel.rawValue)
         writer.endArray()
+        if let dropped {
+            writer.key("dropped")
+            writer.int(dropped)
+        }
         writer.endObject()
         let target: Channel =
             switch channel {
             case .stats: .stats
             case .providers: .providers
             case .requests: .requests
+            case .logs: .logs
             }
         hub.publish([
             EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: writer.bytes, passesFilters: true)

@@ -1,17 +1,17 @@
-// What the sources say, and to whom: the only words between the sampler and the rest of the daemon.
+// What the sources say, and to whom: the only words between the sources and the rest of the daemon.
 
 import Base
 
-/// A channel that the sampler feeds.
+/// A channel that a source feeds: the first three from the database, `logs` from the journal.
 public enum SourceChannel: String, CaseIterable, Sendable {
-    case stats, providers, requests
+    case stats, providers, requests, logs
 }
 
 /// Why events of a source may be missing; the text is the `reason` of a `gap`.
 public enum SourceGap: String, Sendable {
-    /// The database could not be read for more than 5 s; what was written meanwhile comes late.
+    /// The source could not be read for more than 5 s; what was written meanwhile comes late.
     case lag = "source_lag"
-    /// The database was replaced; what only the old one held is lost.
+    /// The database was replaced and what only the old one held is lost, or the journal says itself that it has lost lines.
     case lost = "source_lost"
 }
 
@@ -35,43 +35,32 @@ public enum StatsWindow: String, CaseIterable, Sendable {
 
 /// One event of a source, ready to be given an id and sent.
 public struct SourceEvent: Sendable {
-    public enum Kind: Sendable { case request, providerStatus }
+    public enum Kind: Sendable { case request, providerStatus, log }
 
     public let kind: Kind
-    /// When it happened: the row's own instant, or for a change that mere time brought the moment it fell due.
+    /// When it happened: the row's own instant, the journal entry's, or for a change that mere time brought the moment it fell due.
     public let timestamp: Instant
     /// The JSON object of the event's `data`, compact.
     public let data: [UInt8]
-    /// What filters and rights look at; nil where the row has none. The nil UUID counts as none for `userID`.
-    public let providerID: String?
-    public let modelID: String?
-    public let userID: String?
-    /// Requests: the row's verdict. Provider status: whether it is available.
-    public let success: Bool
-    public let latencyMilliseconds: Int64
+    /// The journal entry that it was made of (the last one, of a line in several parts); nil for rows.
+    public let entry: JournalPlace?
 
-    public init(
-        kind: Kind, timestamp: Instant, data: [UInt8], providerID: String?, modelID: String? = nil,
-        userID: String? = nil, success: Bool, latencyMilliseconds: Int64
-    ) {
+    public init(kind: Kind, timestamp: Instant, data: [UInt8], entry: JournalPlace? = nil) {
         self.kind = kind
         self.timestamp = timestamp
         self.data = data
-        self.providerID = providerID
-        self.modelID = modelID
-        self.userID = userID
-        self.success = success
-        self.latencyMilliseconds = latencyMilliseconds
+        self.entry = entry
     }
 }
 
-/// Takes what the sources say. Called on the sampler's own threads, one call at a time per kind of call; it must not
+/// Takes what the sources say. Called on the sources' own threads, one call at a time per kind of call; it must not
 /// block for long: while it does, nothing is read, and after 10 s the sampler no longer answers its beat.
 public protocol EventSink: AnyObject, Sendable {
     /// New events in the order in which they are to be sent; one call per batch, never empty.
     func publish(_ events: [SourceEvent])
     /// Events of a channel may be missing or late from here on.
-    func gap(channel: SourceChannel, reason: SourceGap)
+    /// - Parameter dropped: how many are missing, where the source says it.
+    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?)
     /// The present state of every provider (the `data` of a `provider_status`), sorted by id; whenever it changed.
     func providerStates(_ states: [(id: String, data: [UInt8])])
     /// A `stats_update` computed for the subscribers of one window and interval (seconds), for exactly the instant `at`.

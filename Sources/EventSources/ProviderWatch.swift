@@ -49,7 +49,7 @@ struct ProviderWatch {
             let data = ProviderWatch.data(provider.id, provider.name, verdict, successRate(provider.id) ?? provider.healthScore)
             states.append((provider.id, data))
             if let told, told[provider.id] != verdict {
-                events.append(event(provider.id, verdict, data, at: changeInstant(provider, now)))
+                events.append(SourceEvent(kind: .providerStatus, timestamp: changeInstant(provider, now), data: data))
             }
         }
         if let told {
@@ -57,7 +57,7 @@ struct ProviderWatch {
                 let gone = Provider.Verdict(
                     status: "unhealthy", isAvailable: false, latencyMilliseconds: 0, message: "no longer among the gateway's providers")
                 let data = ProviderWatch.data(id, names[id] ?? "", gone, 0)
-                events.append(event(id, gone, data, at: now))
+                events.append(SourceEvent(kind: .providerStatus, timestamp: now, data: data))
             }
         }
         let isOther = told == nil || states.count != shown.count || states.contains { shown[$0.id] != $0.data }
@@ -77,12 +77,6 @@ struct ProviderWatch {
         if let changed = changedAt[provider.id] { return changed }
         if !hasNews, let expiry = provider.expiry, expiry <= now, expiry > (lastLook ?? now) { return expiry }
         return now
-    }
-
-    private func event(_ id: String, _ verdict: Provider.Verdict, _ data: [UInt8], at instant: Instant) -> SourceEvent {
-        SourceEvent(
-            kind: .providerStatus, timestamp: instant, data: data, providerID: id, success: verdict.isAvailable,
-            latencyMilliseconds: verdict.latencyMilliseconds)
     }
 
     private static func data(_ id: String, _ name: String, _ verdict: Provider.Verdict, _ successRate: Double) -> [UInt8] {

@@ -18,8 +18,6 @@ struct RequestEncoder {
     mutating func event(_ row: Statement, timestamp: Instant?, now: Instant) -> SourceEvent {
         typealias Column = RequestQueries.Column
         let instant = timestamp ?? now
-        let success = row.int64(Column.success) != 0
-        let latency = row.int64(Column.latency)
         json.removeAll()
         json.beginObject()
         text("request_id", row, Column.id)
@@ -31,13 +29,13 @@ struct RequestEncoder {
         json.key("status_code")
         json.int(row.int64(Column.statusCode))
         json.key("latency_ms")
-        json.int(latency)
+        json.int(row.int64(Column.latency))
         json.key("input_tokens")
         json.int(row.int64(Column.input))
         json.key("output_tokens")
         json.int(row.int64(Column.output))
         json.key("success")
-        json.bool(success)
+        json.bool(row.int64(Column.success) != 0)
         text("model_id", row, Column.modelID)
         if row.withText(Column.errorMessage, { !$0.isEmpty }) {
             text("error_message", row, Column.errorMessage, bytesMax: RequestEncoder.errorBytesMax)
@@ -48,10 +46,7 @@ struct RequestEncoder {
         json.key("timestamp")
         json.string(instant.rfc3339)
         json.endObject()
-        return SourceEvent(
-            kind: .request, timestamp: instant, data: json.bytes, providerID: id(row, Column.providerID),
-            modelID: id(row, Column.modelID), userID: id(row, Column.userID).flatMap { $0 == RowID.nilUUID ? nil : $0 },
-            success: success, latencyMilliseconds: latency)
+        return SourceEvent(kind: .request, timestamp: instant, data: json.bytes)
     }
 
     private mutating func text(
@@ -73,11 +68,5 @@ struct RequestEncoder {
         // Bytes 10xxxxxx go on with a character; there are three of them at most.
         while end > bytesMax - 4, bytes[end] & 0xC0 == 0x80 { end -= 1 }
         return bytes[..<end]
-    }
-
-    private func id(_ row: Statement, _ column: Int32) -> String? {
-        row.withText(column) { bytes in
-            bytes.isEmpty ? nil : String(decoding: bytes.prefix(RequestEncoder.textBytesMax), as: UTF8.self)
-        }
     }
 }

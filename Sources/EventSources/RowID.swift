@@ -47,6 +47,4 @@ struct RowID: Hashable, Sendable {
 
     /// The nil UUID, which the gateway writes where it knows no model or user.
     var isNil: Bool { high == 0 && low == 0 }
-
-    static let nilUUID = "00000000-0000-0000-0000-000000000000"
 }

@@ -139,7 +139,7 @@ public final class Sampler: Sendable {
             let hangs = phase == .reading && nanoseconds >= Sampler.hangNanoseconds
             if hangs { interrupter.withLock { $0?.interrupt() } }
             for channel in health.check(hanging: hangs ? "a read of the database \(path) does not come back" : nil) {
-                sink.gap(channel: channel, reason: .lag)
+                sink.gap(channel: channel, reason: .lag, dropped: nil)
             }
             controlBell.sleep(nanoseconds: Sampler.controlNanoseconds)
         }

@@ -199,8 +199,8 @@ final class SamplerCore {
         // What was read before an error stays read: the tail's position has moved past it, so it has to be told.
         defer {
             phase.begin(.working)
-            if enabled.requests, place == .lost || wasOther && !isOtherFile { sink.gap(channel: .requests, reason: .lost) }
-            if enabled.providers, wasOther && !isOtherFile { sink.gap(channel: .providers, reason: .lost) }
+            if enabled.requests, place == .lost || wasOther && !isOtherFile { sink.gap(channel: .requests, reason: .lost, dropped: nil) }
+            if enabled.providers, wasOther && !isOtherFile { sink.gap(channel: .providers, reason: .lost, dropped: nil) }
             if !events.isEmpty { sink.publish(events) }
             phase.begin(.reading)
         }

@@ -136,7 +136,7 @@ import Testing
 
     @Test func idsAreTheirOwnValues() {
         #expect(id("0bafae88-5a78-4206-9697-8aed0ce3c6c4") == RowID(high: 0x0baf_ae88_5a78_4206, low: 0x9697_8aed_0ce3_c6c4))
-        #expect(id(RowID.nilUUID).isNil)
+        #expect(id(RowText.nilUUID).isNil)
         let others = ["", "0BAFAE88-5A78-4206-9697-8AED0CE3C6C4", "0bafae88-5a78-4206-9697-8aed0ce3c6c", "0bafae88x5a78-4206-9697-8aed0ce3c6c4", "7"]
         #expect(Set(others.map(id)).count == others.count)
         #expect(id("7") == id("7") && !id("").isNil)

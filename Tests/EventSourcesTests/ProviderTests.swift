@@ -75,7 +75,7 @@ import Testing
         bench.run(milliseconds: 300)
         #expect(bench.sink.providerEvents.count == 1)
         #expect(bench.sink.providerEvents.last?.timestamp == changed)
-        #expect(bench.sink.providerEvents.last?.latencyMilliseconds == 300)
+        #expect(try json(try #require(bench.sink.providerEvents.last?.data))["latency_ms"]?.int == 300)
 
         // Nobody checks any more: ten minutes after the last check, to the poll.
         bench.sink.forget()
@@ -85,8 +85,8 @@ import Testing
             bench.run(milliseconds: 50)
         }
         bench.run(milliseconds: 100)
-        #expect(bench.sink.providerEvents.map(\.providerID) == ["p1", "p2"])
-        #expect(bench.sink.providerEvents.allSatisfy { $0.timestamp == expiry && !$0.success })
+        #expect(try bench.sink.providerEvents.map { try json($0.data)["provider_id"]?.string } == ["p1", "p2"])
+        #expect(try bench.sink.providerEvents.allSatisfy { try $0.timestamp == expiry && json($0.data)["available"] == .bool(false) })
         #expect(try json(bench.sink.providerEvents[0].data)["status"]?.string == "unhealthy")
         bench.sink.forget()
         bench.run(milliseconds: 5000)
@@ -96,7 +96,7 @@ import Testing
         database.execute("DELETE FROM providers WHERE id = 'p2'")
         database.putProvider("p3", name: "Three", lastCheck: clock.now(), updated: clock.now())
         bench.run(milliseconds: 500)
-        #expect(bench.sink.providerEvents.compactMap(\.providerID).sorted() == ["p2", "p3"])
+        #expect(try bench.sink.providerEvents.compactMap { try json($0.data)["provider_id"]?.string }.sorted() == ["p2", "p3"])
         #expect(bench.sink.states.last?.map(\.id) == ["p1", "p3"])
     }
 

@@ -5,12 +5,12 @@ import Glibc
 /// A thread sleeps on it, others ring. A ring while nobody sleeps is kept: the next sleep ends at once.
 ///
 /// `@unchecked Sendable` because the mutex guards `isRung` and the condition never moves: both live on the heap.
-final class Bell: @unchecked Sendable {
+public final class Bell: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var isRung = false
 
-    init() {
+    public init() {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
@@ -27,7 +27,7 @@ final class Bell: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    func ring() {
+    public func ring() {
         pthread_mutex_lock(mutex)
         isRung = true
         pthread_cond_signal(condition)
@@ -37,7 +37,7 @@ final class Bell: @unchecked Sendable {
     /// Sleeps until the next ring, or for so many nanoseconds.
     /// - Returns: whether it was rung.
     @discardableResult
-    func sleep(nanoseconds: UInt64) -> Bool {
+    public func sleep(nanoseconds: UInt64) -> Bool {
         var end = timespec()
         clock_gettime(CLOCK_MONOTONIC, &end)
         let fraction = UInt64(end.tv_nsec) + nanoseconds % 1_000_000_000
