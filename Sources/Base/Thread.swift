@@ -5,6 +5,9 @@ import Glibc
 
 /// Starting named, detached threads.
 public enum Thread {
+    /// Lets every other thread of the process go before the calling one (setpriority(2): on Linux a nice value is a thread's).
+    public static func lowerPriority() { clinux_lower_priority() }
+
     private final class Start {
         let name: String
         let body: @Sendable () -> Void

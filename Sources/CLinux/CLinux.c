@@ -49,3 +49,5 @@ uint64_t clinux_raise_descriptor_limit(void) {
 }
 
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void clinux_lower_priority(void) { setpriority(PRIO_PROCESS, 0, 10); }

@@ -173,6 +173,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     private func finish() -> Never {
         sampler.stop()
         demo?.stop()
+        hub.stopReplays()
         Log.info("stopped")
         exit(0)
     }
@@ -192,6 +193,9 @@ extension Limits {
         historyEventsMax = settings.history.maxEvents
         historyBytesMax = settings.history.maxBytes
         historyAgeMax = settings.history.maxAge
+        replayEventsMax = settings.replay.maxEvents
+        replayTime = .seconds(settings.replay.maxSeconds)
+        replaysMax = settings.replay.concurrent
     }
 }
 
@@ -216,7 +220,8 @@ final class SourceBridge: EventSink, StatsSource {
         hub.publish(
             events.map { event in
                 switch event.kind {
-                case .request: EventDraft(channel: .requests, type: "request", timestamp: event.timestamp, data: event.data)
+                case .request:
+                    EventDraft(channel: .requests, type: "request", timestamp: event.timestamp, data: event.data, origin: .table)
                 case .providerStatus:
                     EventDraft(
                         channel: .providers, type: "provider_status", timestamp: event.timestamp, data: event.data, isConflatable: true)

@@ -20,10 +20,6 @@ struct Client: ~Copyable {
     var outboxBytes: UInt32 = 0
     /// When behind: the first event of history that the client has not been given.
     var cursor: UInt64 = 0
-    /// The gap to be told before anything else: after which id, up to which, how many.
-    var gapAfter: UInt64 = 0
-    var gapResume: UInt64 = 0
-    var gapDropped: UInt64 = 0
 
     // MARK: groups
     var group: Unmanaged<Group>?
@@ -58,8 +54,6 @@ struct Client: ~Copyable {
         static let blocked = Flags(rawValue: 2)
         /// Fed from history by `cursor`.
         static let behind = Flags(rawValue: 4)
-        /// Bytes were lost for it; `gap…` holds what.
-        static let gap = Flags(rawValue: 8)
         /// Our close frame is in the ring or sent; nothing follows it.
         static let closing = Flags(rawValue: 16)
         /// After the ring is flushed the connection ends.
@@ -98,6 +92,12 @@ final class ClientDetails {
     /// Has been given the present state of the providers since it subscribed to them.
     var knowsProviders = false
     var subscription: Subscription
+    /// What it is still to be given from history; nil while it keeps up.
+    var backlog: Backlog?
+    /// Lost events that are to be told before anything else comes from history.
+    var loss: Loss?
+    /// The newest gap that was put into the ring.
+    var placedGap: PlacedGap?
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?
     /// Input that arrived while its reading rested.

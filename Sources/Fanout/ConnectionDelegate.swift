@@ -19,6 +19,8 @@ public struct Upgrade: Sendable {
     public var subscription: Subscription
     public var welcomes = false
     public var heartbeatIsJSON = false
+    /// Events of before that it wants of its channels.
+    public var replay: ReplayRequest?
 
     public init(subprotocol: String? = nil, subscription: Subscription) {
         self.subprotocol = subprotocol

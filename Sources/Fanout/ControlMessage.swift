@@ -62,33 +62,68 @@ enum ControlMessage {
         return encode("error", at: timestamp, id: failure.id, data: writer.bytes)
     }
 
+    /// Why a client has a hole that nobody else has.
+    enum GapReason: String {
+        case slowConsumer = "slow_consumer"
+        case historyExpired = "history_expired"
+        case restarted
+    }
+
+    /// A hole among events that have ids: `after` < id ≤ `resume`.
     /// - Parameter dropped: nil where it cannot be known.
     static func gap(
-        reason: String, channels: ChannelSet, after: String, resume: String, dropped: UInt64?, at timestamp: Instant
+        reason: GapReason, channels: ChannelSet, after: String, resume: String, dropped: UInt64?, at timestamp: Instant
+    ) -> [UInt8] {
+        gap(reason, channels, at: timestamp) { writer in
+            writer.key("after")
+            writer.string(after)
+            writer.key("resume")
+            writer.string(resume)
+            if let dropped {
+                writer.key("dropped")
+                writer.int(Int64(clamping: dropped))
+            }
+        }
+    }
+
+    /// A hole among events of before, which have no ids: `from` ≤ timestamp < `until`.
+    static func gap(reason: GapReason, channels: ChannelSet, from: Instant?, until: Instant?, at timestamp: Instant) -> [UInt8] {
+        gap(reason, channels, at: timestamp) { writer in
+            if let from {
+                writer.key("from")
+                writer.string(from.rfc3339)
+            }
+            if let until {
+                writer.key("until")
+                writer.string(until.rfc3339)
+            }
+        }
+    }
+
+    private static func gap(
+        _ reason: GapReason, _ channels: ChannelSet, at timestamp: Instant, _ range: (inout JSONWriter) -> Void
     ) -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("reason")
-        writer.string(reason)
+        writer.string(reason.rawValue)
         names(of: channels, to: &writer)
-        writer.key("after")
-        writer.string(after)
-        writer.key("resume")
-        writer.string(resume)
-        if let dropped {
-            writer.key("dropped")
-            writer.int(Int64(clamping: dropped))
-        }
+        range(&writer)
         writer.endObject()
         return encode("gap", at: timestamp, data: writer.bytes)
     }
 
-    /// `ping` and `pong` in JSON: the position settled so far goes with them.
-    static func heartbeat(_ type: String, at timestamp: Instant, id: JSON? = nil, position: String) -> [UInt8] {
+    /// A replay has been given up to and with the event `position`; behind it comes what is live.
+    static func caughtUp(position: String, at timestamp: Instant) -> [UInt8] { heartbeat("caught_up", at: timestamp, position: position) }
+
+    /// `ping` and `pong` in JSON: the position settled so far goes with them, where there is one.
+    static func heartbeat(_ type: String, at timestamp: Instant, id: JSON? = nil, position: String?) -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
-        writer.key("position")
-        writer.string(position)
+        if let position {
+            writer.key("position")
+            writer.string(position)
+        }
         writer.endObject()
         return encode(type, at: timestamp, id: id, data: writer.bytes)
     }

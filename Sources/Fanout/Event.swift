@@ -13,19 +13,33 @@ public struct EventDraft: Sendable {
     public var data: [UInt8]
     /// True for state of our own sources, of which a client that is behind needs the newest only (`provider_status`).
     public var isConflatable: Bool
+    /// Who made it, and whether it can be had from there again.
+    public var origin: EventOrigin
     /// True for what every subscriber of its channel must see, whatever its filters: a `gap` of a source.
     public var passesFilters: Bool
 
     public init(
-        channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false, passesFilters: Bool = false
+        channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false, passesFilters: Bool = false,
+        origin: EventOrigin = .producer
     ) {
         self.channel = channel
         self.type = type
         self.timestamp = timestamp
         self.data = data
         self.isConflatable = isConflatable
+        self.origin = origin
         self.passesFilters = passesFilters || channel == .all
     }
+}
+
+/// Where an event comes from.
+public enum EventOrigin: Sendable, Equatable {
+    /// Published, or told by a source that keeps nothing: history is the only one that has it.
+    case producer
+    /// A row of the gateway's table, named by the `request_id` of its data.
+    case table
+    /// An entry of the journal: hash of its sequence number id, and its sequence number.
+    case journal(sequenceID: UInt64, sequence: UInt64)
 }
 
 /// The message types that are the protocol's own.

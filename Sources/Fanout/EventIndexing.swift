@@ -4,20 +4,24 @@ import Base
 import Protocol
 
 extension Segment {
-    /// Adds one event: writes its message and indexes its fields. Under the hub's lock; the caller has checked `fits` with
-    /// `Segment.bytesNeeded`.
-    func add(_ draft: EventDraft, sequence: UInt64, epoch: Epoch, published: UInt64) {
+    /// Adds one event: writes its message and indexes its fields. Under the hub's lock (a segment that a replay uses as scratch: on
+    /// its thread); the caller has checked `fits` with `Segment.bytesNeeded`.
+    /// - Parameter id: epoch and sequence of its id; nil for an event of before, which has none.
+    func add(_ draft: EventDraft, id: (epoch: Epoch, sequence: UInt64)?, published: UInt64) {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(draft.data.count + 160)
         bytes.append(contentsOf: #"{"type":"#.utf8)
         var writer = JSONWriter()
         writer.string(draft.type)
         bytes.append(contentsOf: writer.bytes)
-        bytes.append(contentsOf: #","id":""#.utf8)
-        bytes.append(contentsOf: epoch.utf8)
-        bytes.append(UInt8(ascii: "-"))
-        bytes.append(contentsOf: String(sequence).utf8)
-        bytes.append(contentsOf: #"","timestamp":""#.utf8)
+        if let id {
+            bytes.append(contentsOf: #","id":""#.utf8)
+            bytes.append(contentsOf: id.epoch.utf8)
+            bytes.append(UInt8(ascii: "-"))
+            bytes.append(contentsOf: String(id.sequence).utf8)
+            bytes.append(UInt8(ascii: "\""))
+        }
+        bytes.append(contentsOf: #","timestamp":""#.utf8)
         withUnsafeTemporaryAllocation(byteCount: 24, alignment: 1) { text in
             draft.timestamp.write(rfc3339: text)
             bytes.append(contentsOf: text)
@@ -36,9 +40,19 @@ extension Segment {
 
         var entry = EventEntry(
             json: json, timestamp: draft.timestamp.microseconds, published: published, latency: EventEntry.noLatency,
-            component: .absent, providerID: .absent, modelID: .absent, userID: .absent, message: .absent,
-            channels: draft.channel == .all ? .everyChannel : ChannelSet(draft.channel), severity: Severity.info.bit,
+            component: .absent, providerID: .absent, modelID: .absent, userID: .absent, message: .absent, requestID: .absent,
+            entrySequenceID: 0, entrySequence: 0,
+            channels: draft.channel == .all ? .everyChannel : ChannelSet(draft.channel), channel: draft.channel.rawValue,
+            severity: Severity.info.bit,
             flags: (draft.passesFilters ? EventEntry.passesFilters : 0) | (draft.isConflatable ? EventEntry.isConflatable : 0))
+        switch draft.origin {
+        case .producer: break
+        case .table: entry.flags |= EventEntry.isArchived
+        case .journal(let sequenceID, let sequence):
+            entry.flags |= EventEntry.isArchived
+            entry.entrySequenceID = sequenceID
+            entry.entrySequence = sequence
+        }
         if draft.data.first == UInt8(ascii: "{") {
             let base = Int(json.offset) + dataOffset
             draft.data.withUnsafeBytes { data in
@@ -70,6 +84,7 @@ extension Segment {
         case 7 where key.elementsEqual("user_id".utf8): set(\.userID, value, offset, &entry)
         case 8 where key.elementsEqual("model_id".utf8): set(\.modelID, value, offset, &entry)
         case 9 where key.elementsEqual("component".utf8): set(\.component, value, offset, &entry)
+        case 10 where key.elementsEqual("request_id".utf8): set(\.requestID, value, offset, &entry)
         case 10 where key.elementsEqual("latency_ms".utf8):
             guard entry.latency == EventEntry.noLatency, let number = Double(String(decoding: value, as: UTF8.self)) else { return }
             entry.latency = Int64(exactly: number.rounded(.down)) ?? (number < 0 ? Int64.min + 1 : Int64.max)

@@ -15,6 +15,8 @@ public final class Hub: Sendable {
     public let epoch: Epoch
     public let limits: Limits
     public let clock: any Clock
+    /// Wall clock of the start.
+    let started: Instant
 
     /// The sequence of the next event. Writer: `publish`, under the lock, with release after the event is in its segment.
     /// Readers: the shards, with acquire.
@@ -25,6 +27,10 @@ public final class Hub: Sendable {
     /// Connections that have asked for something else than an upgrade.
     let httpConnections = Atomic<Int>(0)
     let clientIDs = Atomic<UInt64>(0)
+    /// Events published per channel. Writer: `publish`, under the lock; readers: any.
+    let published: LossLedger = LossLedger()
+    /// Replays that are read from the sources, and those that have to look for their place in history.
+    public let replays: ReplayPool
 
     private struct State {
         var history: [Segment]
@@ -32,6 +38,8 @@ public final class Hub: Sendable {
         var bytes = 0
         /// Clients that read text frames.
         var textClients = 0
+        /// The newest state of each provider, by the provider's id: what the next one supersedes.
+        var newestStates: [[UInt8]: UInt64] = [:]
         var shards: [Shard] = []
         var stats: [StatsGroup: StatsState] = [:]
         var statsNumbers: UInt32 = 0
@@ -53,14 +61,19 @@ public final class Hub: Sendable {
     /// Events per segment: a sixteenth of history, so that what history holds beyond its bounds stays small.
     private let segmentEvents: Int
     private let segmentBytes: Int
+    /// `history.max_age` in nanoseconds.
+    private let age: UInt64
 
     public init(limits: Limits, clock: any Clock) {
         self.limits = limits
         self.clock = clock
-        epoch = Epoch(clock.now())
+        started = clock.now()
+        epoch = Epoch(started)
         segmentEvents = min(max(limits.historyEventsMax / 16, 16), 1024)
         segmentBytes = min(max(limits.historyBytesMax / 64, 4096), 262_144)
+        age = UInt64(clamping: limits.historyAgeMax.components.seconds) &* 1_000_000_000
         state = Locked(State(history: [Segment(firstSequence: 1, entriesMax: segmentEvents, bytesMax: segmentBytes)]))
+        replays = ReplayPool(limits: limits, clock: clock)
     }
 
     /// Makes the shards known. Once, before the first event.
@@ -68,6 +81,12 @@ public final class Hub: Sendable {
 
     /// Where stats come from. Once, before the first client.
     public func setStatsSource(_ source: any StatsSource) { state.withLock { $0.statsSource = source } }
+
+    /// Where events older than history come from. Once, before the first client.
+    public func setArchive(_ archive: any Archive) { replays.setArchive(archive) }
+
+    /// Ends the threads of the replays.
+    public func stopReplays() { replays.stop() }
 
     /// The segment that a new shard starts reading at.
     func newestSegment() -> Segment? { state.withLock { $0.history.last } }
@@ -87,16 +106,17 @@ public final class Hub: Sendable {
             let firstTouched = state.history.count - 1
             for draft in drafts {
                 let need = Segment.bytesNeeded(draft)
-                if let current = state.history.last, !current.fits(need) {
-                    let segment = Segment(firstSequence: sequence, entriesMax: segmentEvents, bytesMax: max(segmentBytes, need))
-                    current.link(segment)
-                    state.history.append(segment)
+                // Also by age: history lets go of whole segments, so a segment must not span more than a part of `max_age`.
+                if let current = state.history.last, !current.fits(need) || isOld(current, published) {
+                    extend(&state, from: sequence, room: need)
                 }
                 guard let current = state.history.last else { preconditionFailure("history has at least one segment") }
                 let before = current.bytesUsed
-                current.add(draft, sequence: sequence, epoch: epoch, published: published)
+                current.add(draft, id: (epoch, sequence), published: published)
+                if draft.isConflatable { supersede(&state, by: sequence, in: current) }
                 state.events += 1
                 state.bytes += current.bytesUsed - before
+                self.published.add(.offered, draft.channel, 1)
                 sequence += 1
             }
             if state.textClients > 0 { for segment in state.history[firstTouched...] { segment.fillTextFrames() } }
@@ -111,13 +131,42 @@ public final class Hub: Sendable {
     /// Lets go of events that are too old. Called by the heartbeat loop.
     func expire() {
         let now = clock.monotonic()
-        state.withLock { retire(&$0, now: now) }
+        state.withLock { state in
+            // The newest segment cannot go while it is the only one.
+            if let newest = state.history.last, newest.count > 0, now > age, newest.lastPublished < now - age {
+                extend(&state, from: head.load(ordering: .relaxed), room: 0)
+            }
+            retire(&state, now: now)
+        }
+    }
+
+    private func isOld(_ segment: Segment, _ now: UInt64) -> Bool {
+        // Publishers read the clock before they have the lock, so that another one's time may be later.
+        segment.count > 0 && now > segment.firstPublished && now - segment.firstPublished > age / 16
+    }
+
+    /// Puts a new segment behind the newest.
+    private func extend(_ state: inout State, from sequence: UInt64, room need: Int) {
+        let segment = Segment(firstSequence: sequence, entriesMax: segmentEvents, bytesMax: max(segmentBytes, need))
+        state.history.last?.link(segment)
+        state.history.append(segment)
+    }
+
+    /// Notes that the state of a provider, the newest event of `segment`, takes the place of the one before.
+    private func supersede(_ state: inout State, by sequence: UInt64, in segment: Segment) {
+        let id = segment.entry(at: segment.count - 1).pointee.providerID
+        guard id.isPresent else { return }
+        let provider = Array(segment.text(of: id))
+        if let before = state.newestStates.updateValue(sequence, forKey: provider),
+            let holder = state.history.last(where: { $0.firstSequence <= before })
+        {
+            holder.supersede(Int(before - holder.firstSequence), by: sequence)
+        }
     }
 
     /// Gives segments that history no longer needs to the shards to let go of. A segment stays until the rest holds all that
     /// history promises.
     private func retire(_ state: inout State, now: UInt64) {
-        let age = UInt64(limits.historyAgeMax.components.seconds) * 1_000_000_000
         while state.history.count > 1, let oldest = state.history.first {
             let isSurplus =
                 state.events - oldest.count >= limits.historyEventsMax || state.bytes - oldest.bytesUsed >= limits.historyBytesMax
@@ -127,6 +176,9 @@ public final class Hub: Sendable {
             state.events -= oldest.count
             state.bytes -= oldest.bytesUsed
             for shard in state.shards { shard.post { $0.letGo(oldest) } }
+            if let first = state.history.first?.firstSequence {
+                for (provider, sequence) in state.newestStates where sequence < first { state.newestStates[provider] = nil }
+            }
         }
     }
 
@@ -212,12 +264,30 @@ public final class Hub: Sendable {
 
     // MARK: seeing inside
 
+    /// The segments of history as they are, oldest first, and the head below which they may be read. The segments live as long as the
+    /// answer is kept. Any thread.
+    func snapshot() -> (segments: [Segment], head: UInt64) { state.withLock { ($0.history, head.load(ordering: .acquiring)) } }
+
+    /// The instant from which on history has everything that was published since: that of its first event, or the start of the
+    /// daemon. Any thread.
+    func coverage() -> Instant {
+        let now = clock.monotonic()
+        let (first, isWhole) = state.withLock { state -> (UInt64, Bool) in
+            guard let oldest = state.history.first else { return (now, false) }
+            return (oldest.count == 0 ? now : oldest.firstPublished, oldest.firstSequence == 1)
+        }
+        if isWhole { return started }
+        return clock.now().advanced(byMilliseconds: -Int64(clamping: (now > first ? now - first : 0) / 1_000_000))
+    }
+
     /// How many events history holds, their bytes, and the first sequence that can be asked for.
     public func historySize() -> (events: Int, bytes: Int, oldest: UInt64) {
         state.withLock { ($0.events, $0.bytes, $0.history.first?.firstSequence ?? 1) }
     }
 
     public var shards: [Shard] { state.withLock { $0.shards } }
+    /// Events published on a channel since the start.
+    public func publishedCount(_ channel: Channel) -> UInt64 { published.count(.offered, channel) }
     public var clientCount: Int { clients.load(ordering: .relaxed) }
     public var connectionCount: Int { connections.load(ordering: .relaxed) }
     /// Sequence of the newest event; 0 before the first.

@@ -37,5 +37,12 @@ public struct Limits: Sendable {
     public var historyBytesMax = 16_777_216
     public var historyAgeMax = Duration.seconds(3600)
 
+    /// Events in one replay; older ones are cut.
+    public var replayEventsMax = 100_000
+    /// Time that one replay may spend on reading from the sources.
+    public var replayTime = Duration.seconds(10)
+    /// Replays that read at the same time.
+    public var replaysMax = 8
+
     public init() {}
 }

@@ -20,6 +20,8 @@ struct Span {
     var length: UInt32
     /// Events that the span was made of; not lessened as its bytes are sent.
     var events: UInt32
+    /// The same per channel: what is entered as delivered when the span is sent.
+    var lanes: Lanes
     /// `.log`: sequence of the last event in the span.
     var last: UInt64
     /// `.log`: the `Segment`, kept alive by the shard's list; `.own`: the block; `.state`: the `StateFrame`, retained.
@@ -33,6 +35,7 @@ struct Span {
         kind = .void
         length = 0
         events = 0
+        lanes = .none
     }
 }
 

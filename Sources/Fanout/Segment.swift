@@ -31,8 +31,14 @@ struct EventEntry {
     var modelID: FieldRange
     var userID: FieldRange
     var message: FieldRange
+    var requestID: FieldRange
+    /// Of an event from the journal: which entry it was made of.
+    var entrySequenceID: UInt64
+    var entrySequence: UInt64
     /// Bits of the channels that it goes to; four bits for an event published to `all`.
     var channels: ChannelSet
+    /// `rawValue` of the channel that it was published on: its lane in the ledger.
+    var channel: UInt8
     /// `Severity.bit`.
     var severity: UInt8
     var flags: UInt8
@@ -48,12 +54,14 @@ struct EventEntry {
     static let isFailure: UInt8 = 2
     /// Superseded for clients that are behind by a later event of the same provider.
     static let isConflatable: UInt8 = 4
+    /// Its source keeps it as well: a replay that is read from there gives it.
+    static let isArchived: UInt8 = 8
 }
 
 /// The first bytes of a segment's flat block.
 struct SegmentHeader {
     static let magic: UInt32 = 0x676C_7773  // "glws"
-    static let version: UInt32 = 1
+    static let version: UInt32 = 2
 
     var magic = SegmentHeader.magic
     var version = SegmentHeader.version
@@ -75,14 +83,19 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     private let bytesMax: Int
     private let entries: UnsafeMutablePointer<EventEntry>
     private let bytes: UnsafeMutablePointer<UInt8>
+    /// Per event: the sequence of the next state of the same provider; 0 while it is the newest. Part of the flat block, and the only
+    /// thing in it that changes afterwards. Writer: the hub, under its lock, before it stores the head that makes the newer one
+    /// visible; readers: shards, relaxed, who heed it only where the newer one is below the head that they have seen.
+    private let successors: UnsafeMutablePointer<Atomic<UInt64>>
     /// Frames of the text encoding; empty until the first client needs them (memory that is never touched costs nothing).
     let textFrames: FrameLog
     /// The segment after this one. Writer: the hub, once, before it stores a head beyond this segment. Readers: shards.
-    private let successor = Atomic<UnsafeMutableRawPointer?>(nil)
+    private let following = Atomic<UnsafeMutableRawPointer?>(nil)
     /// Number of events. Confined to the hub's lock; shards go by `Hub.head`.
     private(set) var count = 0
     private(set) var bytesUsed = 0
-    /// When the newest event came in, nanoseconds of the monotonic clock; confined to the hub's lock.
+    /// When the first and the newest event came in, nanoseconds of the monotonic clock; confined to the hub's lock.
+    private(set) var firstPublished: UInt64 = 0
     private(set) var lastPublished: UInt64 = 0
 
     init(firstSequence: UInt64, entriesMax: Int, bytesMax: Int) {
@@ -90,26 +103,28 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         self.entriesMax = entriesMax
         self.bytesMax = bytesMax
         let entriesOffset = 64
-        let bytesOffset = entriesOffset + entriesMax * MemoryLayout<EventEntry>.stride
+        let successorsOffset = entriesOffset + entriesMax * MemoryLayout<EventEntry>.stride
+        let bytesOffset = successorsOffset + entriesMax * MemoryLayout<Atomic<UInt64>>.stride
         block = .allocate(byteCount: bytesOffset + bytesMax, alignment: 64)
         block.initializeMemory(
             as: SegmentHeader.self,
             to: SegmentHeader(firstSequence: firstSequence, entriesMax: UInt32(entriesMax), bytesMax: UInt32(bytesMax)))
         entries = (block + entriesOffset).bindMemory(to: EventEntry.self, capacity: entriesMax)
+        successors = (block + successorsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: entriesMax)
         bytes = (block + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
         textFrames = FrameLog(framesMax: entriesMax, bytesMax: bytesMax + entriesMax * 10)
     }
 
     deinit {
         block.deallocate()
-        if let next = successor.load(ordering: .relaxed) { Unmanaged<Segment>.fromOpaque(next).release() }
+        if let next = following.load(ordering: .relaxed) { Unmanaged<Segment>.fromOpaque(next).release() }
     }
 
-    var next: Segment? { successor.load(ordering: .acquiring).map { Unmanaged<Segment>.fromOpaque($0).takeUnretainedValue() } }
+    var next: Segment? { following.load(ordering: .acquiring).map { Unmanaged<Segment>.fromOpaque($0).takeUnretainedValue() } }
 
     /// Links the following segment. Under the hub's lock, once.
     func link(_ segment: Segment) {
-        successor.store(Unmanaged.passRetained(segment).toOpaque(), ordering: .releasing)
+        following.store(Unmanaged.passRetained(segment).toOpaque(), ordering: .releasing)
     }
 
     /// Whether an event of this size still fits.
@@ -127,6 +142,8 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     func append(_ entry: EventEntry) {
         precondition(count < entriesMax)
         (entries + count).initialize(to: entry)
+        (successors + count).initialize(to: Atomic(0))
+        if count == 0 { firstPublished = entry.published }
         count += 1
         lastPublished = entry.published
         block.storeBytes(of: UInt32(count), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.count) ?? 16, as: UInt32.self)
@@ -138,9 +155,25 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         for index in textFrames.count..<count { textFrames.append(text: text(of: (entries + index).pointee.json)) }
     }
 
+    /// Says that a newer state of the same provider is event `sequence`. Under the hub's lock.
+    func supersede(_ index: Int, by sequence: UInt64) { (successors + index).pointee.store(sequence, ordering: .relaxed) }
+
+    /// The next state of the same provider; 0 where there is none.
+    func successor(of index: Int) -> UInt64 { (successors + index).pointee.load(ordering: .relaxed) }
+
     /// An event's entry. Any thread that knows `index` to be published.
     @inline(__always)
     func entry(at index: Int) -> UnsafePointer<EventEntry> { UnsafePointer(entries + index) }
+
+    /// The events of a range of sequences per channel.
+    func lanes(of sequences: Range<UInt64>) -> Lanes {
+        sequences.reduce(into: Lanes()) { $0 += Lanes(one: entry(at: Int($1 - firstSequence)).pointee.channel) }
+    }
+
+    /// The channels on which a range of sequences goes out.
+    func channels(of sequences: Range<UInt64>) -> ChannelSet {
+        sequences.reduce(into: ChannelSet()) { $0.formUnion(entry(at: Int($1 - firstSequence)).pointee.channels) }
+    }
 
     /// Bytes of the segment; valid while the segment lives.
     @inline(__always)

@@ -85,11 +85,7 @@ extension Shard {
     }
 
     private func subscribe(_ message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) {
-        for name in ["since", "history"] where message["data"]?[name] != nil {
-            throw MessageError(
-                code: .invalidMessage, message: "\(name) is not supported by this version",
-                details: "subscribe without it for live events", id: id)
-        }
+        let replay = try replay(message["data"], id, index)
         let before = client(index).pointee.details.subscription
         var named = try channels(of: message, id, index)
         var subscription = before
@@ -118,7 +114,46 @@ extension Shard {
             throw MessageError(code: .invalidFilter, message: "data.filters is not an object", details: "", id: id)
         }
         if named.isEmpty { return }
-        subscribe(index, to: subscription, fresh: named, answer: answer(id, subscription))
+        try admitChange(id, index)
+        subscribe(index, to: subscription, fresh: named, answer: answer(id, subscription), replay: replay)
+    }
+
+    /// What the message says of events of before; nil where it says nothing.
+    private func replay(_ data: JSON?, _ id: JSON?, _ index: UInt32) throws(MessageError) -> ReplayRequest? {
+        var request = ReplayRequest()
+        switch data?["since"] {
+        case nil, .null: break
+        case let value?:
+            let text = value.string ?? "(not a text)"
+            guard let since = value.string.flatMap(ReplayRequest.since) else {
+                throw MessageError(code: .invalidMessage, message: "invalid since", details: ReplayRequest.sinceError(text), id: id)
+            }
+            request.since = since
+        }
+        switch data?["history"] {
+        case nil, .null: break
+        case let value?:
+            let text = if case .number(let number) = value { number } else { "(not a number)" }
+            guard let last = ReplayRequest.last(text) else {
+                throw MessageError(code: .invalidMessage, message: "invalid history", details: ReplayRequest.lastError(text), id: id)
+            }
+            request.last = last
+        }
+        if request == ReplayRequest() { return nil }
+        if client(index).pointee.details.backlog?.hasReplay == true {
+            throw MessageError(
+                code: .rateLimited, message: "a replay is running", details: "one at a time: ask again after its caught_up", id: id)
+        }
+        return request
+    }
+
+    /// Refuses a change where too many before it still wait for their turn.
+    private func admitChange(_ id: JSON?, _ index: UInt32) throws(MessageError) {
+        if client(index).pointee.details.backlog?.isFull == true {
+            throw MessageError(
+                code: .rateLimited, message: "too many changes while events wait",
+                details: "\(Backlog.stretchesMax) changes of the subscription wait for events before them to be read", id: id)
+        }
     }
 
     private func unsubscribe(_ message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) {
@@ -135,6 +170,7 @@ extension Shard {
         for channel in ChannelSet.everyChannel.subtracting(subscription.channels).channels {
             subscription.filters.clear(channel, statsInterval: limits.statsInterval)
         }
+        try admitChange(id, index)
         subscribe(index, to: subscription, fresh: [], answer: answer(id, subscription))
     }
 

@@ -10,7 +10,10 @@ extension Shard {
     ///   - subscription: everything the client is subscribed to from now on.
     ///   - fresh: the channels whose present state it is to get.
     ///   - answer: a message that goes out before the first event that this allows; empty for none.
-    func subscribe(_ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: [UInt8] = []) {
+    ///   - replay: events of before that it wants of the `fresh` channels.
+    func subscribe(
+        _ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: [UInt8] = [], replay: ReplayRequest? = nil
+    ) {
         assertOwned()
         // What was published before belongs to the subscription before; a present state given below would be doubled by it.
         fanOut()
@@ -20,7 +23,17 @@ extension Shard {
         counters.count(before.channels, by: -1)
         counters.count(subscription.channels, by: 1)
         details.subscription = subscription
+        var answer = answer
         if client.pointee.group == nil || before.audience != subscription.audience {
+            if let backlog = details.backlog, let former = client.pointee.group?.takeUnretainedValue() {
+                // For what still waits the subscription before counts, and the answer comes behind it; but where a replay follows it comes
+                // before that.
+                backlog.change(
+                    from: former.evaluator, at: cursor, ending: answer.isEmpty || replay != nil ? .nothing : .message(answer))
+                if replay == nil { answer = [] }
+            } else {
+                details.backlog?.beginPresent(at: cursor)
+            }
             leaveGroup(index)
             if !subscription.channels.isEmpty { enterGroup(index, subscription.audience) }
         }
@@ -30,6 +43,7 @@ extension Shard {
             if let old = before.statsGroup { leaveStats(index, old) }
             if let new = subscription.statsGroup { enterStats(index, new) }
         }
+        if let replay { self.replay(replay, of: fresh.effective, for: index) }
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 
@@ -74,7 +88,7 @@ extension Shard {
         if let moved = group.remove(at: position) { self.client(moved).pointee.groupPosition = position }
         client.pointee.group = nil
         if group.members.isEmpty {
-            groups[group.audience] = nil
+            groups[group.evaluator.audience] = nil
             groupList.removeAll { $0 === group }
         }
     }
@@ -94,14 +108,15 @@ extension Shard {
         hub.leave(key)
     }
 
-    /// Takes a connection that ends out of everything.
+    /// Takes a client that is closed or gone out of everything that gives it events.
     func leaveGroups(_ index: UInt32) {
         let client = client(index)
         guard !client.pointee.flags.contains(.http) else { return }
-        let subscription = client.pointee.details.subscription
+        let details = client.pointee.details
         leaveGroup(index)
-        if let key = subscription.statsGroup { leaveStats(index, key) }
-        counters.count(subscription.channels, by: -1)
-        counters.clients.subtract(1, ordering: .relaxed)
+        if let key = details.subscription.statsGroup { leaveStats(index, key) }
+        counters.count(details.subscription.channels, by: -1)
+        details.subscription.channels = []
+        abandonBacklog(client)
     }
 }

@@ -104,14 +104,16 @@ extension Shard {
         if client(index).pointee.flags.contains(.jsonHeartbeat) {
             send(FrameWriter.frame(.text, ControlMessage.heartbeat("ping", at: hub.clock.now(), position: position)), to: index)
         } else {
-            send(FrameWriter.frame(.ping, Array(position.utf8)), to: index)
+            send(FrameWriter.frame(.ping, Array((position ?? "").utf8)), to: index)
         }
     }
 
-    /// The id up to which everything is settled for whoever reads up to the end of the ring.
-    func position(of client: UnsafeMutablePointer<Client>) -> String {
+    /// The id up to which everything is settled for whoever reads up to the end of the ring; nil while a replay has not come to events
+    /// that have ids.
+    func position(of client: UnsafeMutablePointer<Client>) -> String? {
+        if client.pointee.details.backlog?.job != nil { return nil }
         // A gap is told behind what waits: until then nothing beyond it is settled.
-        if client.pointee.flags.contains(.gap) { return hub.epoch.id(client.pointee.gapAfter) }
+        if let loss = client.pointee.details.loss { return hub.epoch.id(loss.after) }
         return hub.epoch.id((client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor) - 1)
     }
 }

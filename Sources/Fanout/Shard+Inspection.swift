@@ -19,6 +19,24 @@ public struct ClientDescription: Sendable {
     public let since: Instant
 }
 
+/// The ledger of a shard at one moment, with what waits: the accounts agree.
+public struct ShardReport: Sendable {
+    public let shard: Int
+    private let counts: [[UInt64]]
+    private let waiting: WideLanes
+
+    init(shard: Int, ledger: LossLedger, waiting: WideLanes) {
+        self.shard = shard
+        counts = Outcome.allCases.map { outcome in Channel.allCases.map { ledger.count(outcome, $0) } }
+        self.waiting = waiting
+    }
+
+    public func count(_ outcome: Outcome, _ channel: Channel) -> UInt64 { counts[outcome.rawValue][Int(channel.rawValue)] }
+    public func total(_ outcome: Outcome) -> UInt64 { counts[outcome.rawValue].reduce(0, &+) }
+    /// Events in rings, and events that clients who are behind are owed.
+    public func waiting(_ channel: Channel) -> UInt64 { waiting[channel] }
+}
+
 extension Shard {
     /// Every WebSocket client. On the shard's queue.
     public func describeClients() -> [ClientDescription] {
@@ -35,6 +53,22 @@ extension Shard {
                     bytesSent: client.pointee.bytesSent, since: details.since))
         }
         return found
+    }
+
+    /// The shard's accounts as they are at one moment. On the shard's queue.
+    public func report() -> ShardReport {
+        assertOwned()
+        var waiting = WideLanes()
+        forEachClient { _, client in
+            guard !client.pointee.flags.contains(.http) else { return }
+            var position = 0
+            while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
+                waiting += span.pointee.lanes
+                position += 1
+            }
+            if let owed = client.pointee.details.backlog?.owed { waiting.add(owed) }
+        }
+        return ShardReport(shard: number, ledger: ledger, waiting: waiting)
     }
 
     /// Closes a client by the `id` of its description. On the shard's queue.
@@ -71,6 +105,7 @@ extension Hub {
         _ question: @escaping @Sendable (Shard) -> Answer, then: @escaping @Sendable ([Answer]) -> Void
     ) {
         let shards = shards
+        if shards.isEmpty { return then([]) }
         let collected = Collected<Answer>(shards.count)
         for shard in shards {
             shard.post { if let all = collected.add(question($0)) { then(all) } }

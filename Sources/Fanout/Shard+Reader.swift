@@ -243,7 +243,7 @@ extension Shard {
                 epoch: hub.epoch, sequence: cursor - 1, limits: limits, role: "admin", at: hub.clock.now())
             enqueue(FrameWriter.frame(.text, message), for: index)
         }
-        subscribe(index, to: upgrade.subscription, fresh: upgrade.subscription.channels)
+        subscribe(index, to: upgrade.subscription, fresh: upgrade.subscription.channels, replay: upgrade.replay)
         if !rest.isEmpty {
             var input = rest
             input.withUnsafeMutableBytes { takeFrames($0, from: index) }
@@ -318,6 +318,7 @@ extension Shard {
         let client = client(index)
         enqueue(frame, for: index)
         client.pointee.flags.insert(.closing)
+        leaveGroups(index)
         schedule(index, in: Wheel.ticks(limits.closeTime))
     }
 

@@ -17,12 +17,13 @@ extension Shard {
         {
             newest.pointee.length += run.to - run.from
             newest.pointee.events += run.events
+            newest.pointee.lanes += run.lanes
             newest.pointee.last = run.last
             return true
         }
         openRing(of: client)
         let span = Span(
-            start: start, length: run.to - run.from, events: run.events, last: run.last,
+            start: start, length: run.to - run.from, events: run.events, lanes: run.lanes, last: run.last,
             owner: UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque()), kind: .log)
         return client.pointee.ring.push(span, limit: limits.ringSpansMax, capacity: slots.capacity)
     }
@@ -51,7 +52,7 @@ extension Shard {
         memory.copyBytes(from: bytes)
         guard let base = UnsafeRawPointer(memory.baseAddress) else { return }
         openRing(of: client)
-        let span = Span(start: base, length: UInt32(bytes.count), events: 0, last: 0, owner: base, kind: .own)
+        let span = Span(start: base, length: UInt32(bytes.count), events: 0, lanes: .none, last: 0, owner: base, kind: .own)
         // The ring has 32 slots beyond `ringSpansMax` for these. A peer that fills even those has its input resting since
         // long: nothing but a fault of ours leads here.
         guard client.pointee.ring.push(span, limit: slots.capacity, capacity: slots.capacity) else {
@@ -70,7 +71,7 @@ extension Shard {
     /// Takes everything out of a client's ring of which nothing is sent yet; a frame that has begun is finished.
     func withdrawUnbegun(_ index: UInt32) {
         let client = client(index)
-        client.pointee.flags.remove(.behind)
+        client.pointee.details.placedGap = nil
         var position = 0
         while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
             defer { position += 1 }
@@ -80,6 +81,9 @@ extension Shard {
                 if isBegun {
                     span.pointee.length = UInt32(segment.textFrames.rest(from: span.pointee.start, ofFrame: frame).count)
                     let last = segment.firstSequence + UInt64(frame)
+                    let unsent = segment.lanes(of: last + 1..<span.pointee.last + 1)
+                    ledger.add(.abandoned, unsent)
+                    span.pointee.lanes -= unsent
                     span.pointee.events -= UInt32(span.pointee.last - last)
                     span.pointee.last = last
                     continue
@@ -89,9 +93,24 @@ extension Shard {
                 continue
             }
             if span.pointee.kind == .own { client.pointee.outboxBytes -= span.pointee.length }
+            ledger.add(.abandoned, span.pointee.lanes)
             release(span.pointee)
             span.pointee.becomeVoid()
         }
+    }
+
+    /// Lets go of a span whose client is gone; of a run, some events may have been sent.
+    func abandon(_ span: Span) {
+        if span.kind == .log {
+            let segment = Unmanaged<Segment>.fromOpaque(span.owner).takeUnretainedValue()
+            let (frame, _) = segment.textFrames.position(of: span.start)
+            let first = segment.firstSequence + UInt64(frame)
+            ledger.add(.delivered, segment.lanes(of: span.last + 1 - UInt64(span.events)..<first))
+            ledger.add(.abandoned, segment.lanes(of: first..<span.last + 1))
+        } else {
+            ledger.add(.abandoned, span.lanes)
+        }
+        release(span)
     }
 
     /// Lets go of what a span holds.
@@ -113,8 +132,11 @@ extension Shard {
         while true {
             while let span = client.pointee.ring.peek(0, capacity: slots.capacity), span.pointee.kind == .void { client.pointee.ring.pop() }
             if client.pointee.ring.isEmpty {
-                if client.pointee.flags.contains(.behind) && !client.pointee.flags.contains(.closing) { catchUp(index) }
+                let isFed = client.pointee.flags.contains(.behind) && !client.pointee.flags.contains(.closing)
+                if isFed { catchUp(index) }
                 if client.pointee.ring.isEmpty {
+                    // Nothing passed of what one round may look at.
+                    if isFed, client.pointee.flags.contains(.behind), client.pointee.details.backlog?.job == nil { markReady(index) }
                     finished(index)
                     return
                 }
@@ -181,7 +203,10 @@ extension Shard {
                 break
             }
             rest -= Int(span.pointee.length)
-            counters.deliveries.add(UInt64(span.pointee.events), ordering: .relaxed)
+            ledger.add(.delivered, span.pointee.lanes)
+            if span.pointee.kind == .own, client.pointee.details.placedGap?.block == span.pointee.owner {
+                client.pointee.details.placedGap = nil
+            }
             release(span.pointee)
             client.pointee.ring.pop()
         }
@@ -200,66 +225,12 @@ extension Shard {
             if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: Wheel.ticks(limits.closeTime)) }
             return
         }
+        // There is room for the next part of a replay.
+        if let job = client.pointee.details.backlog?.job, job.isWaitingForRoom { goOn(job) }
         if client.pointee.flags.contains(.inputPaused) {
             client.pointee.flags.remove(.inputPaused)
             client.pointee.flags.insert(.moreInput)
             markReady(index)
         }
-    }
-
-    // MARK: clients that are behind
-
-    /// Feeds a client whose ring is empty from history, from its cursor on.
-    private func catchUp(_ index: UInt32) {
-        let client = client(index)
-        if client.pointee.flags.contains(.gap) {
-            client.pointee.flags.remove(.gap)
-            let message = ControlMessage.gap(
-                reason: "slow_consumer", channels: client.pointee.details.subscription.channels.effective,
-                after: hub.epoch.id(client.pointee.gapAfter), resume: hub.epoch.id(client.pointee.gapResume),
-                dropped: client.pointee.gapDropped, at: hub.clock.now())
-            client.pointee.gapDropped = 0
-            counters.gaps.add(1, ordering: .relaxed)
-            enqueue(FrameWriter.frame(.text, message), for: index)
-        }
-        guard let group = client.pointee.group?.takeUnretainedValue() else {
-            client.pointee.flags.remove(.behind)
-            return
-        }
-        while client.pointee.cursor < cursor {
-            guard let segment = segment(holding: client.pointee.cursor) else { break }
-            let first = Int(client.pointee.cursor - segment.firstSequence)
-            // A stretch at a time: as much as one round may send.
-            let end = min(first + 256, Int(min(segment.next?.firstSequence ?? cursor, cursor) - segment.firstSequence))
-            guard end > first else { break }
-            ensureFrames(of: segment, upTo: end)
-            catchUpRuns.removeAll(keepingCapacity: true)
-            group.collect(first..<end, of: segment, frames: segment.textFrames, into: &catchUpRuns)
-            for run in catchUpRuns where !push(run, of: segment, to: client) {
-                client.pointee.cursor = run.first
-                return
-            }
-            client.pointee.cursor = segment.firstSequence + UInt64(end)
-            if let newest = client.pointee.ring.newest(capacity: slots.capacity), Int(newest.pointee.length) >= limits.roundBytesMax {
-                break
-            }
-        }
-        if client.pointee.cursor >= cursor { client.pointee.flags.remove(.behind) }
-    }
-
-    /// The segment of history that an event is in; nil when this shard has let go of it.
-    func segment(holding sequence: UInt64) -> Segment? {
-        var low = 0
-        var high = segments.count
-        while low < high {
-            let middle = (low + high) / 2
-            if segments[middle].firstSequence <= sequence { low = middle + 1 } else { high = middle }
-        }
-        return low == 0 ? nil : segments[low - 1]
-    }
-
-    /// Sees to it that the frames of the first `count` events of a segment exist.
-    func ensureFrames(of segment: Segment, upTo count: Int) {
-        if segment.textFrames.readableCount < count { hub.fillTextFrames(of: segment) }
     }
 }

@@ -17,6 +17,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     public let number: Int
     public let queue: DispatchQueue
     public let counters = ShardCounters()
+    /// What became of every event that was offered here.
+    public let ledger = LossLedger()
     let hub: Hub
     let limits: Limits
     let delegate: any ConnectionDelegate
@@ -71,7 +73,6 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// The first event that has not been fanned out here.
     var cursor: UInt64 = 1
     var runs: [Run] = []
-    var catchUpRuns: [Run] = []
     /// Bytes that the last write was asked to send.
     var sentPlan = 0
 
@@ -326,13 +327,14 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         leaveGroups(index)
         unschedule(index)
         while let span = client.pointee.ring.peek(0, capacity: slots.capacity) {
-            release(span.pointee)
+            abandon(span.pointee)
             client.pointee.ring.pop()
         }
         if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
         if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
         if !client.pointee.flags.contains(.http) {
             hub.clients.subtract(1, ordering: .relaxed)
+            counters.clients.subtract(1, ordering: .relaxed)
             hub.endTextFrames()
         } else if client.pointee.flags.contains(.plainHTTP) {
             hub.httpConnections.subtract(1, ordering: .relaxed)
@@ -362,11 +364,9 @@ public final class ShardCounters: Sendable {
     let providers = Atomic<Int>(0)
     let requests = Atomic<Int>(0)
     let all = Atomic<Int>(0)
-    public let deliveries = Atomic<UInt64>(0)
     public let bytesSent = Atomic<UInt64>(0)
     public let dropped = Atomic<UInt64>(0)
     public let gaps = Atomic<UInt64>(0)
-    public let conflated = Atomic<UInt64>(0)
     public let refused = Atomic<UInt64>(0)
     public let messagesReceived = Atomic<UInt64>(0)
     public let protocolErrors = Atomic<UInt64>(0)

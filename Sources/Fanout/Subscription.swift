@@ -39,21 +39,62 @@ struct Run {
     var first: UInt64
     var last: UInt64
     var events: UInt32
+    var lanes: Lanes
+    /// Holds a state that a newer one can supersede.
+    var hasState: Bool
+
+    /// Of one event.
+    init(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
+        from = frames.offset(of: index)
+        to = frames.offset(of: index + 1)
+        first = sequence
+        last = sequence
+        events = 1
+        lanes = Lanes(one: entry.pointee.channel)
+        hasState = entry.pointee.flags & EventEntry.isConflatable != 0
+    }
+
+    /// Takes the next event in.
+    @inline(__always)
+    mutating func extend(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
+        to = frames.offset(of: index + 1)
+        last = sequence
+        events += 1
+        lanes += Lanes(one: entry.pointee.channel)
+        if entry.pointee.flags & EventEntry.isConflatable != 0 { hasState = true }
+    }
+}
+
+/// Which events an audience gets. Any thread.
+struct Evaluator: Sendable {
+    let audience: Audience
+    /// No event of its channels is held back.
+    let isOpen: Bool
+
+    init(_ audience: Audience) {
+        self.audience = audience
+        isOpen = audience.filters.isOpen(for: audience.channels)
+    }
+
+    /// Whether the event is on one of the channels, filters aside.
+    @inline(__always)
+    func hears(_ entry: UnsafePointer<EventEntry>) -> Bool { !entry.pointee.channels.isDisjoint(with: audience.channels) }
+
+    @inline(__always)
+    func passes(_ entry: UnsafePointer<EventEntry>, of segment: Segment) -> Bool {
+        isOpen ? hears(entry) : audience.filters.pass(entry, of: segment, channels: audience.channels)
+    }
 }
 
 /// Clients with equal subscriptions. Confined to the shard's queue.
 final class Group {
-    let audience: Audience
-    let takesEverything: Bool
+    let evaluator: Evaluator
     /// Client indices; a client knows its position, so that it leaves in O(1).
     private(set) var members: [UInt32] = []
     /// Where the next round starts, so that no client is always the last.
     var turn = 0
 
-    init(_ audience: Audience) {
-        self.audience = audience
-        takesEverything = audience.filters.isOpen(for: audience.channels)
-    }
+    init(_ audience: Audience) { evaluator = Evaluator(audience) }
 
     func add(_ client: UInt32) -> Int32 {
         members.append(client)
@@ -69,36 +110,39 @@ final class Group {
         return last
     }
 
-    @inline(__always)
-    func passes(_ entry: UnsafePointer<EventEntry>, of segment: Segment) -> Bool {
-        if takesEverything { return !entry.pointee.channels.isDisjoint(with: audience.channels) }
-        return audience.filters.pass(entry, of: segment, channels: audience.channels)
-    }
-
     /// Appends to `runs` what this group gets of the events `range` (indices into the segment).
-    func collect(_ range: Range<Int>, of segment: Segment, frames: FrameLog, into runs: inout [Run]) {
+    /// - Returns: the events of its channels, those included that its filters hold back.
+    func collect(_ range: Range<Int>, of segment: Segment, into runs: inout [Run]) -> Lanes {
+        var heard = Lanes()
         var open = false
         for index in range {
-            guard passes(segment.entry(at: index), of: segment) else {
+            let entry = segment.entry(at: index)
+            guard evaluator.hears(entry) else {
+                open = false
+                continue
+            }
+            heard += Lanes(one: entry.pointee.channel)
+            guard evaluator.isOpen || evaluator.passes(entry, of: segment) else {
                 open = false
                 continue
             }
             let sequence = segment.firstSequence &+ UInt64(index)
             if open {
-                runs[runs.count - 1].to = frames.offset(of: index + 1)
-                runs[runs.count - 1].last = sequence
-                runs[runs.count - 1].events += 1
+                runs[runs.count - 1].extend(segment.textFrames, index, sequence, entry)
             } else {
-                runs.append(
-                    Run(from: frames.offset(of: index), to: frames.offset(of: index + 1), first: sequence, last: sequence, events: 1))
+                runs.append(Run(segment.textFrames, index, sequence, entry))
                 open = true
             }
         }
+        return heard
     }
 
-    /// How many of the events `range` this group would have got.
-    func count(_ range: Range<Int>, of segment: Segment) -> Int {
-        range.reduce(0) { $0 + (passes(segment.entry(at: $1), of: segment) ? 1 : 0) }
+    /// The events `range` of this group's channels.
+    func heard(_ range: Range<Int>, of segment: Segment) -> Lanes {
+        range.reduce(into: Lanes()) {
+            let entry = segment.entry(at: $1)
+            if evaluator.hears(entry) { $0 += Lanes(one: entry.pointee.channel) }
+        }
     }
 }
 

@@ -58,64 +58,6 @@ extension Router {
         return Response(status: isReady ? 200 : 503, json: writer.bytes, fields: isReady ? [] : [("Retry-After", "5")])
     }
 
-    func adminStats() -> Response {
-        let shards = hub.shards
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("total_clients")
-        writer.int(Int64(hub.clientCount))
-        writer.key("subscriptions")
-        writer.beginObject()
-        for channel in Channel.allCases {
-            writer.key(channel.name)
-            writer.int(Int64(shards.reduce(0) { $0 + $1.counters.subscriptions(to: channel) }))
-        }
-        writer.endObject()
-        writer.key("uptime_seconds")
-        writer.int((hub.clock.now().milliseconds - started.milliseconds) / 1000)
-        writer.key("epoch")
-        writer.string(hub.epoch.description)
-        writer.key("events_published")
-        writer.int(Int64(clamping: hub.newestSequence))
-        let history = hub.historySize()
-        writer.key("history")
-        writer.beginObject()
-        writer.key("events")
-        writer.int(Int64(history.events))
-        writer.key("bytes")
-        writer.int(Int64(history.bytes))
-        writer.key("oldest_id")
-        writer.string(hub.epoch.id(history.oldest))
-        writer.endObject()
-        writer.key("shards")
-        writer.beginArray()
-        for shard in shards {
-            writer.beginObject()
-            let counters = shard.counters
-            let numbers: [(String, Int64)] = [
-                ("shard", Int64(shard.number)), ("connections", Int64(counters.connections.load(ordering: .relaxed))),
-                ("clients", Int64(counters.clients.load(ordering: .relaxed))),
-                ("deliveries", Int64(clamping: counters.deliveries.load(ordering: .relaxed))),
-                ("bytes_sent", Int64(clamping: counters.bytesSent.load(ordering: .relaxed))),
-                ("dropped", Int64(clamping: counters.dropped.load(ordering: .relaxed))),
-                ("gaps", Int64(clamping: counters.gaps.load(ordering: .relaxed))),
-                ("conflated", Int64(clamping: counters.conflated.load(ordering: .relaxed))),
-                ("messages_received", Int64(clamping: counters.messagesReceived.load(ordering: .relaxed))),
-                ("protocol_errors", Int64(clamping: counters.protocolErrors.load(ordering: .relaxed))),
-                ("rate_limited", Int64(clamping: counters.rateLimited.load(ordering: .relaxed))),
-                ("connections_refused", Int64(clamping: counters.refused.load(ordering: .relaxed))),
-            ]
-            for (key, value) in numbers {
-                writer.key(key)
-                writer.int(value)
-            }
-            writer.endObject()
-        }
-        writer.endArray()
-        writer.endObject()
-        return Response(status: 200, json: writer.bytes)
-    }
-
     // MARK: clients
 
     func listClients(_ later: @escaping @Sendable (Response) -> Void) {

@@ -48,6 +48,8 @@ public struct RouterOptions: Sendable {
     /// The sources as they are now; called for each `/ready`, on a shard's queue.
     public var sources: @Sendable () -> [SourceReport]
     public var isDraining: @Sendable () -> Bool
+    /// What the sources count besides, for /admin/ws/stats.
+    public var sourceCounters: @Sendable () -> [(name: String, count: Int64)] = { [] }
 
     public init(
         identity: Identity, broadcast: BroadcastLimits, sources: @escaping @Sendable () -> [SourceReport],
@@ -149,7 +151,7 @@ public final class Router: ConnectionDelegate {
                 return nil
             }
             response = broadcast.publish(request)
-        case .adminStats: response = adminStats()
+        case .adminStats: adminStats(later)
         case .clients: listClients(later)
         case .client(let id): disconnect(id, later)
         case .health: response = Response(status: 200, json: #"{"status":"ok"}"#)
@@ -216,9 +218,22 @@ public final class Router: ConnectionDelegate {
             case "heartbeat":
                 guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value, to: 80))' is not json or ping") }
                 upgrade.heartbeatIsJSON = value == "json"
+            case "since":
+                guard let since = ReplayRequest.since(value) else { throw HTTPError(400, ReplayRequest.sinceError(value)) }
+                try replay(name, &upgrade) { $0.since = since }
+            case "history":
+                guard let last = ReplayRequest.last(value) else { throw HTTPError(400, ReplayRequest.lastError(value)) }
+                try replay(name, &upgrade) { $0.last = last }
             default: try filter(name, value, &upgrade)
             }
         }
+    }
+
+    private func replay(_ name: String, _ upgrade: inout Upgrade, _ set: (inout ReplayRequest) -> Void) throws(HTTPError) {
+        guard !upgrade.subscription.channels.isEmpty else { throw HTTPError(400, "\(name) needs channels to begin with") }
+        var request = upgrade.replay ?? ReplayRequest()
+        set(&request)
+        upgrade.replay = request
     }
 
     private func filter(_ name: String, _ value: String, _ upgrade: inout Upgrade) throws(HTTPError) {
@@ -226,7 +241,7 @@ public final class Router: ConnectionDelegate {
         guard !channels.isEmpty else {
             let known = Set(upgrade.subscription.channels.effective.channels.flatMap { Filters.parameters[$0, default: []] }).sorted()
             throw HTTPError(
-                400, "unknown parameter '\(clip(name, to: 80))'; known here are \((["welcome", "heartbeat"] + known).joined(separator: ", "))")
+                400, "unknown parameter '\(clip(name, to: 80))'; known here are \((["welcome", "heartbeat", "since", "history"] + known).joined(separator: ", "))")
         }
         for channel in channels {
             do throws(FilterError) {

@@ -74,7 +74,7 @@ import Testing
         var ledger = Ledger()
         try ledger.read(client, until: "marker")
         rig.settle()
-        #expect(rig.sum { $0.deliveries.load(ordering: .relaxed) } == UInt64(published.events.count + 1))
+        #expect(rig.total(.delivered) == UInt64(published.events.count + 1))
         #expect(rig.shards[0].counters.bytesSent.load(ordering: .relaxed) > 0)
     }
 

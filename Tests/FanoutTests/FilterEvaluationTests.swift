@@ -13,7 +13,7 @@ func segment(of drafts: [EventDraft]) -> Segment {
     let segment = Segment(firstSequence: 1, entriesMax: max(1, drafts.count), bytesMax: max(1, bytes))
     let epoch = Epoch(Instant(milliseconds: 1_770_287_400_000))
     for (index, draft) in drafts.enumerated() {
-        segment.add(draft, sequence: UInt64(index + 1), epoch: epoch, published: UInt64(index))
+        segment.add(draft, id: (epoch, UInt64(index + 1)), published: UInt64(index))
     }
     segment.fillTextFrames()
     return segment

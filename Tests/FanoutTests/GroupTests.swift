@@ -18,9 +18,9 @@ import Testing
             let group = Group(try model.subscription().audience)
             let low = generator.int(0...events.count)
             let range = low..<generator.int(low...events.count)
-            var runs = [Run(from: 1, to: 2, first: 3, last: 4, events: 5)]
-            group.collect(range, of: segment, frames: frames, into: &runs)
-            #expect(runs.first?.events == 5, "what was there stays")
+            var runs = [Run(frames, 0, 1000, segment.entry(at: 0))]
+            let heard = group.collect(range, of: segment, into: &runs)
+            #expect(runs.first?.first == 1000, "what was there stays")
             runs.removeFirst()
             let wanted = range.filter { model.passes(events[$0]) }
             let got = runs.flatMap { Int($0.first)...Int($0.last) }.map { $0 - 1 }
@@ -28,9 +28,12 @@ import Testing
                 Issue.record("seed \(seed): \(model) of \(range): \(got) is not \(wanted)")
                 return
             }
-            #expect(group.count(range, of: segment) == wanted.count, "seed \(seed)")
+            let unfiltered = ModelFilter(model.channels)
+            #expect(heard == segment.lanes(of: range.filter { unfiltered.passes(events[$0]) }), "seed \(seed)")
+            #expect(group.heard(range, of: segment) == heard)
             for run in runs {
                 #expect(run.events == UInt32(run.last - run.first + 1))
+                #expect(run.lanes == segment.lanes(of: run.first..<run.last + 1))
                 #expect(run.from == frames.offset(of: Int(run.first) - 1))
                 #expect(run.to == frames.offset(of: Int(run.last)))
             }
@@ -70,7 +73,14 @@ import Testing
                 == ModelFilter([.logs, .stats, .providers, .requests]).subscription().audience)
         #expect(try ModelFilter([.all]).subscription().statsGroup == StatsGroup(window: "5m", interval: 5))
         #expect(try ModelFilter([.logs], ["level": "warn"]).subscription().audience != plain.audience)
-        #expect(Group(plain.audience).takesEverything)
-        #expect(try !Group(ModelFilter([.logs], ["level": "debug"]).subscription().audience).takesEverything)
+        #expect(Group(plain.audience).evaluator.isOpen)
+        #expect(try !Group(ModelFilter([.logs], ["level": "debug"]).subscription().audience).evaluator.isOpen)
+    }
+}
+
+extension Segment {
+    /// The lanes of some events, by index.
+    fileprivate func lanes(of indices: [Int]) -> Lanes {
+        indices.reduce(into: Lanes()) { $0 += lanes(of: firstSequence + UInt64($1)..<firstSequence + UInt64($1) + 1) }
     }
 }

@@ -78,7 +78,7 @@ import Testing
         #expect(hub.historySize().bytes < 80_000)
     }
 
-    /// Age is seen when the heartbeat loop asks; the newest segment stays, whatever its age.
+    /// Age is seen when the heartbeat loop asks; also the newest segment goes.
     @Test func boundedByAge() {
         let clock = ManualClock()
         let hub = Hub(limits: limits(events: 160, age: .seconds(60)), clock: clock)
@@ -89,11 +89,25 @@ import Testing
         #expect(hub.historySize().events == 50)
         clock.advance(.seconds(2))
         hub.expire()
-        #expect(hub.historySize().oldest == 49)
-        #expect(hub.historySize().events == 2)
-        clock.advance(.seconds(7200))
-        hub.expire()
-        #expect(hub.historySize().events == 2)
+        #expect(hub.historySize().oldest == 51)
+        #expect(hub.historySize().events == 0)
+        #expect(hub.coverage() == clock.now(), "nothing is left of what was before")
+        hub.publish([draft(.logs, "{}")])
+        #expect(hub.historySize() == (1, hub.historySize().bytes, 51))
+        clock.advance(.seconds(30))
+        #expect(hub.coverage() == clock.now().advanced(byMilliseconds: -30_000))
+    }
+
+    /// A slow trickle does not keep old events: segments end by age as well.
+    @Test func boundedByAgeInATrickle() {
+        let clock = ManualClock()
+        let hub = Hub(limits: limits(events: 160, age: .seconds(160)), clock: clock)
+        for _ in 0..<1000 {
+            hub.publish([draft(.logs, "{}")])
+            clock.advance(.seconds(1))
+            hub.expire()
+        }
+        #expect((160...172).contains(hub.historySize().events))
     }
 
     /// Random batches, sizes and pauses against history kept as a list.
@@ -105,7 +119,8 @@ import Testing
             events: generator.int(16...300), bytes: generator.int(2000...60_000), age: .seconds(generator.int(1...20)))
         let hub = Hub(limits: limits, clock: clock)
         // Of each segment: its events' sizes, and when the newest came.
-        var segments: [(first: UInt64, sizes: [Int], published: UInt64)] = [(1, [], 0)]
+        var segments: [(first: UInt64, sizes: [Int], began: UInt64, published: UInt64)] = [(1, [], 0, 0)]
+        let age = UInt64(limits.historyAgeMax.components.seconds) * 1_000_000_000
         let entriesMax = max(16, limits.historyEventsMax / 16)
         let bytesMax = max(4096, limits.historyBytesMax / 64)
         var room = bytesMax
@@ -121,12 +136,15 @@ import Testing
             for draft in drafts {
                 let need = Segment.bytesNeeded(draft)
                 let used = segments[segments.count - 1].sizes.reduce(0, +)
-                if segments[segments.count - 1].sizes.count == entriesMax || used + need > room {
-                    segments.append((next, [], 0))
+                let newest = segments[segments.count - 1]
+                let isOld = !newest.sizes.isEmpty && clock.monotonic() - newest.began > age / 16
+                if newest.sizes.count == entriesMax || used + need > room || isOld {
+                    segments.append((next, [], 0, 0))
                     room = max(bytesMax, need)
                 }
                 let text =
                     #"{"type":"note","id":"ml9bes00-\#(next)","timestamp":"1970-01-01T00:00:00.000Z","channel":"logs","data":}"#
+                if segments[segments.count - 1].sizes.isEmpty { segments[segments.count - 1].began = clock.monotonic() }
                 segments[segments.count - 1].sizes.append(text.utf8.count + draft.data.count)
                 segments[segments.count - 1].published = clock.monotonic()
                 next += 1
@@ -134,6 +152,10 @@ import Testing
             if generator.chance(30) {
                 clock.advance(.milliseconds(generator.int(0...8000)))
                 hub.expire()
+                if !segments[segments.count - 1].sizes.isEmpty, segments[segments.count - 1].published + age < clock.monotonic() {
+                    segments.append((next, [], 0, 0))
+                    room = bytesMax
+                }
             }
             // What is left without the oldest must still be all that is promised.
             while segments.count > 1 {
@@ -141,7 +163,7 @@ import Testing
                 let isSurplus =
                     rest.reduce(0) { $0 + $1.sizes.count } >= limits.historyEventsMax
                     || rest.reduce(0) { $0 + $1.sizes.reduce(0, +) } >= limits.historyBytesMax
-                    || segments[0].published + UInt64(limits.historyAgeMax.components.seconds) * 1_000_000_000 < clock.monotonic()
+                    || segments[0].published + age < clock.monotonic()
                 guard isSurplus else { break }
                 segments.removeFirst()
             }

@@ -98,6 +98,8 @@ struct Rig {
     /// A number that all shards count.
     func sum(_ counter: (ShardCounters) -> UInt64) -> UInt64 { shards.reduce(0) { $0 + counter($1.counters) } }
 
+    func total(_ outcome: Outcome) -> UInt64 { shards.reduce(0) { $0 + $1.ledger.total(outcome) } }
+
     func waitForClients(_ count: Int) throws {
         try waitUntil("\(count) clients instead of \(hub.clientCount)") { hub.clientCount == count }
         settle()

@@ -12,7 +12,7 @@ private nonisolated(unsafe) let somewhere = UnsafeRawPointer(UnsafeMutableRawPoi
 
 private func span(_ number: UInt64) -> Span {
     Span(
-        start: somewhere, length: UInt32(truncatingIfNeeded: number), events: 1, last: number,
+        start: somewhere, length: UInt32(truncatingIfNeeded: number), events: 1, lanes: .none, last: number,
         owner: somewhere, kind: .log)
 }
 
@@ -115,7 +115,7 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
                 if role == 0 {
                     (cells + Int(number)).initialize(to: number &* 7)
                     let next = Span(
-                        start: UnsafeRawPointer(cells + Int(number)), length: 8, events: 1, last: number,
+                        start: UnsafeRawPointer(cells + Int(number)), length: 8, events: 1, lanes: .none, last: number,
                         owner: UnsafeRawPointer(cells),
                         kind: .log)
                     if own.ring.push(next, limit: capacity, capacity: capacity) { number += 1 } else { sched_yield() }

@@ -19,7 +19,7 @@ import Testing
         func add(_ channel: Channel, _ type: String, _ data: String) {
             segment.add(
                 EventDraft(channel: channel, type: type, timestamp: timestamp, data: Array(data.utf8)),
-                sequence: 1045 + UInt64(segment.count), epoch: epoch, published: 7)
+                id: (epoch, 1045 + UInt64(segment.count)), published: 7)
         }
         add(.logs, "log", #"{"level":"warn"}"#)
         add(.logs, "deploy \"x\"", "null")
@@ -71,7 +71,7 @@ import Testing
                 channel: .providers, type: type, timestamp: Instant(milliseconds: .max / 1000), data: Array(data.utf8))
             let segment = Segment(firstSequence: .max - 1, entriesMax: 1, bytesMax: Segment.bytesNeeded(draft))
             #expect(segment.fits(Segment.bytesNeeded(draft)))
-            segment.add(draft, sequence: .max - 1, epoch: Epoch(Instant(milliseconds: .max / 1000)), published: 0)
+            segment.add(draft, id: (Epoch(Instant(milliseconds: .max / 1000)), .max - 1), published: 0)
             #expect(segment.bytesUsed <= Segment.bytesNeeded(draft))
             segment.fillTextFrames()
             #expect(!segment.fits(0))
@@ -132,11 +132,11 @@ import Testing
     @Test func framesAreFilledLate() {
         let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192)
         let epoch = Epoch(Instant(milliseconds: 0))
-        for number in 0..<3 { segment.add(draft(.logs, "\(number)"), sequence: UInt64(number + 1), epoch: epoch, published: 0) }
+        for number in 0..<3 { segment.add(draft(.logs, "\(number)"), id: (epoch, UInt64(number + 1)), published: 0) }
         #expect(segment.textFrames.readableCount == 0)
         segment.fillTextFrames()
         #expect(segment.textFrames.readableCount == 3)
-        segment.add(draft(.logs, "3"), sequence: 4, epoch: epoch, published: 0)
+        segment.add(draft(.logs, "3"), id: (epoch, 4), published: 0)
         #expect(segment.textFrames.readableCount == 3)
         segment.fillTextFrames()
         segment.fillTextFrames()

@@ -114,7 +114,7 @@ import Testing
         ("/ws?channels=nope", "invalid channel 'nope'"), ("/ws?channels=", "invalid channel ''"),
         ("/ws?channels=logs,", "invalid channel ''"),
         ("/ws?channels=LOGS", "invalid channel"), ("/ws/logs?channels=stats", "unknown parameter 'channels'"),
-        ("/ws/logs?foo=1", "unknown parameter 'foo'; known here are welcome, heartbeat, component, level, provider_id, q"),
+        ("/ws/logs?foo=1", "unknown parameter 'foo'; known here are welcome, heartbeat, since, history, component, level, provider_id, q"),
         ("/ws?level=warn", "unknown parameter 'level'; known here are welcome, heartbeat"),
         ("/ws/stats?level=warn", "unknown parameter 'level'"),
         ("/ws/logs?window=5m", "unknown parameter 'window'"), ("/ws/logs?level=loud", "level 'loud'"),

@@ -31,6 +31,8 @@ void clinux_prepare_listener(int fd, int family);
 int clinux_affinity_count(void);
 /// Raises RLIMIT_NOFILE to its hard limit; gives the limit in force.
 uint64_t clinux_raise_descriptor_limit(void);
+/// Nice value 10 for the calling thread.
+void clinux_lower_priority(void);
 /// Names the calling thread, at most 15 bytes.
 void clinux_name_thread(const char *name);
 

@@ -1,6 +1,6 @@
 // Durations as the gateway writes them (Go's time.ParseDuration): `30s`, `1h30m`, `500ms`.
 
-enum DurationText {
+public enum DurationText {
     private static let units: [(suffix: String, milliseconds: Int64)] = [
         ("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000),
     ]
@@ -8,7 +8,7 @@ enum DurationText {
     /// Reads whole numbers with units, biggest or smallest first, added up. A bare `0` is a duration too, as in Go.
     ///
     /// - Returns: nil for anything else, and for what does not fit in 64 bits of milliseconds.
-    static func parse(_ text: String) -> Duration? {
+    public static func parse(_ text: String) -> Duration? {
         if text == "0" { return .zero }
         var rest = Substring(text)
         var total: Int64 = 0

@@ -1,0 +1,228 @@
+// One replay: finding where it begins, reading what history does not have, and handing over to history.
+
+import Base
+import Protocol
+import Synchronization
+
+/// A replay of one client that cannot simply begin at a known event. Passed to and fro between a thread of the pool, which does its
+/// steps, and the client's shard; only the one who has it touches it, but for `cancel`.
+final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule above; the handover is a queue's or a lock's.
+    /// Whose it is.
+    let shard: Shard
+    let handle: ClientHandle
+    let evaluator: Evaluator
+    /// The first event of history that was asked for, and the first that is live.
+    let from: UInt64
+    let until: UInt64
+    /// Where it was asked to begin in time.
+    let since: Instant?
+    /// How many it is to give at most: what the client asked for, else nil.
+    let last: Int?
+    /// The channels that are read from their sources; empty where history reaches back far enough.
+    let archived: ChannelSet
+
+    /// Its client's ring has to run empty before the next part is read. The shard's.
+    var isWaitingForRoom = false
+
+    private let isCancelled = Atomic<Bool>(false)
+    private var position: (any ArchivePosition)?
+    /// Events at the very first instant that are one too many.
+    private var skipped: (instant: Instant, count: Int)?
+    /// Nanoseconds spent on reading.
+    private var spent: UInt64 = 0
+    private var failed: ChannelSet = []
+
+    /// A step ends when it has given this many bytes of frames, or has worked for this long.
+    private static let chunkBytes = 32_768
+    private static let sliceNanoseconds: UInt64 = 50_000_000
+    private static let eventsPerRead = 128
+
+    init(
+        shard: Shard, handle: ClientHandle, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?, last: Int?,
+        archived: ChannelSet
+    ) {
+        self.shard = shard
+        self.handle = handle
+        self.evaluator = evaluator
+        self.from = from
+        self.until = until
+        self.since = since
+        self.last = last
+        self.archived = archived
+    }
+
+    /// The client is gone. Any thread.
+    func cancel() { isCancelled.store(true, ordering: .relaxed) }
+
+    /// Does what comes next. On a thread of the pool.
+    func step(_ reader: (any ArchiveReader)?, _ pool: ReplayPool) {
+        if isCancelled.load(ordering: .relaxed) { return }
+        if position == nil { plan(reader, pool) } else if let reader { read(reader, pool) }
+    }
+
+    private var hub: Hub { shard.hub }
+
+    // MARK: planning
+
+    private func plan(_ reader: (any ArchiveReader)?, _ pool: ReplayPool) {
+        let limit = min(last ?? .max, pool.limits.replayEventsMax)
+        let view = HistoryView(hub.snapshot().segments, from: from, until: until)
+        let place = view.place(ofLast: limit, passing: evaluator, notBefore: since)
+        // Who asked for a number gets it; a gap is what somebody did not ask for.
+        let isCut = limit < last ?? .max
+        guard let reader, let since, !archived.isEmpty, place.found < limit else {
+            let gap = isCut && place.before > 0 ? cutGap(before: place.first, dropped: place.before, pool) : nil
+            let first = place.first
+            shard.post { $0.beginReplay(self, from: first, gap: gap) }
+            return
+        }
+        let start = start(of: limit - place.found, since, reader, pool)
+        let isTold = start.isCut && (isCut || start.isLate)
+        if isTold { pool.cut.add(1, ordering: .relaxed) }
+        let gap = isTold ? timeGap(archived, from: since, until: start.instant) : nil
+        skipped = start.skipped > 0 ? (start.instant, start.skipped) : nil
+        position = reader.begin(archived, from: start.instant, until: nil)
+        let first = view.from
+        shard.post { $0.beginArchive(self, from: first, gap: gap) }
+        read(reader, pool)
+    }
+
+    private struct Start {
+        var instant: Instant
+        var skipped = 0
+        /// There is more before it.
+        var isCut = false
+        /// It could not be looked for any further in time.
+        var isLate = false
+    }
+
+    /// Where the last `count` events that pass begin.
+    ///
+    /// Looked for in windows that go backwards and are read forwards, each twice as long as the one before, so that a small number is
+    /// found at once in a large archive.
+    private func start(of count: Int, _ since: Instant, _ reader: any ArchiveReader, _ pool: ReplayPool) -> Start {
+        if reader.count(archived, from: since, max: count) <= count { return Start(instant: since) }
+        let began = pool.clock.monotonic()
+        let deadline = began + pool.nanosecondsMax / 2
+        defer { spent = pool.clock.monotonic() - began }
+        var end: Instant?
+        var begin = min(hub.coverage(), pool.clock.now())
+        var seconds: Int64 = 60
+        var missing = count
+        while true {
+            begin = max(since, begin.advanced(byMilliseconds: -seconds * 1000))
+            let found = instants(from: begin, until: end, reader, until: deadline, pool)
+            guard let found else { return Start(instant: end ?? pool.clock.now(), isCut: true, isLate: true) }
+            if found.count >= missing {
+                let first = found[found.count - missing]
+                let earlier = found[..<(found.count - missing)].reversed().prefix { $0 == first }.count
+                return Start(instant: first, skipped: earlier, isCut: true)
+            }
+            missing -= found.count
+            if begin <= since { return Start(instant: since) }
+            end = begin
+            seconds = min(seconds * 2, 86_400 * 30)
+        }
+    }
+
+    /// The instants of all events in a window that pass; nil where there was no time for all.
+    private func instants(
+        from: Instant, until end: Instant?, _ reader: any ArchiveReader, until deadline: UInt64, _ pool: ReplayPool
+    ) -> [Instant]? {
+        var found: [Instant] = []
+        let window = reader.begin(archived, from: from, until: end)
+        while true {
+            if isCancelled.load(ordering: .relaxed) || pool.clock.monotonic() > deadline { return nil }
+            let batch = reader.next(window, edge: view(), limit: ReplayJob.eventsPerRead)
+            pool.eventsRead.add(UInt64(batch.events.count), ordering: .relaxed)
+            _ = frames(batch.events) { found.append($0) }
+            // What cannot be read is told when it is to be given.
+            if batch.isFinished || batch.events.isEmpty { return found }
+        }
+    }
+
+    // MARK: reading
+
+    /// History as it is now: what it has let go of meanwhile is the archive's.
+    private func view() -> HistoryView {
+        let (segments, head) = hub.snapshot()
+        return HistoryView(segments, from: from, until: head)
+    }
+
+    private func read(_ reader: any ArchiveReader, _ pool: ReplayPool) {
+        guard let position else { return }
+        let began = pool.clock.monotonic()
+        var chunk: [UInt8] = []
+        while true {
+            let now = pool.clock.monotonic()
+            if isCancelled.load(ordering: .relaxed) { return }
+            if spent + (now - began) > pool.nanosecondsMax {
+                pool.cut.add(1, ordering: .relaxed)
+                chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
+                finish(chunk, at: view().from)
+                return
+            }
+            if chunk.count >= ReplayJob.chunkBytes || now - began > ReplayJob.sliceNanoseconds {
+                spent += now - began
+                let bytes = chunk
+                shard.post { $0.give(bytes, of: self) }
+                return
+            }
+            let view = view()
+            let batch = reader.next(position, edge: view, limit: ReplayJob.eventsPerRead)
+            pool.eventsRead.add(UInt64(batch.events.count), ordering: .relaxed)
+            chunk += frames(batch.events) { lastInstant = $0 }
+            for failure in batch.failures where !failed.contains(ChannelSet(failure.channel)) {
+                failed.insert(ChannelSet(failure.channel))
+                pool.cut.add(1, ordering: .relaxed)
+                Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)")
+                chunk += FrameWriter.frame(.text, timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
+            }
+            if batch.isFinished {
+                spent += pool.clock.monotonic() - began
+                finish(chunk, at: view.from)
+                return
+            }
+        }
+    }
+    private var lastInstant: Instant?
+
+    private func finish(_ chunk: [UInt8], at first: UInt64) {
+        shard.post { $0.join(self, at: first, chunk) }
+    }
+
+    /// The frames of those events that pass; `passed` is told the instant of each.
+    private func frames(_ events: [EventDraft], _ passed: (Instant) -> Void) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for event in events {
+            // The engine's own filters look at an event in a segment.
+            let scratch = Segment(firstSequence: 0, entriesMax: 1, bytesMax: Segment.bytesNeeded(event))
+            scratch.add(event, id: nil, published: 0)
+            guard evaluator.passes(scratch.entry(at: 0), of: scratch) else { continue }
+            passed(event.timestamp)
+            if let skip = skipped {
+                if position != nil, event.timestamp == skip.instant, skip.count > 0 {
+                    skipped = skip.count == 1 ? nil : (skip.instant, skip.count - 1)
+                    continue
+                }
+            }
+            scratch.fillTextFrames()
+            bytes += scratch.textFrames.rest(from: scratch.textFrames.bytes, ofFrame: 0)
+        }
+        return bytes
+    }
+
+    // MARK: gaps
+
+    private func cutGap(before first: UInt64, dropped: Int, _ pool: ReplayPool) -> [UInt8] {
+        pool.cut.add(1, ordering: .relaxed)
+        return ControlMessage.gap(
+            reason: .historyExpired, channels: evaluator.audience.channels, after: hub.epoch.id(from - 1), resume: hub.epoch.id(first - 1),
+            dropped: UInt64(dropped), at: hub.clock.now())
+    }
+
+    /// A hole among events that have no ids: told by their instants.
+    private func timeGap(_ channels: ChannelSet, from: Instant?, until end: Instant?) -> [UInt8] {
+        ControlMessage.gap(reason: .historyExpired, channels: channels, from: from, until: end, at: hub.clock.now())
+    }
+}

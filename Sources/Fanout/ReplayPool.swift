@@ -1,0 +1,92 @@
+// The threads on which replays find their place and are read from their sources, so that no shard ever waits for a disk.
+
+import Base
+import Dispatch
+import Synchronization
+
+/// Runs the steps of replays, first come first served, on at most `replay.concurrent` threads of low priority. Any thread.
+public final class ReplayPool: Sendable {
+    private struct State {
+        var queue: [ReplayJob] = []
+        var threads = 0
+        /// Threads that wait for something to do.
+        var idle = 0
+        var isStopping = false
+        var archive: (any Archive)?
+    }
+    private let state = Locked(State())
+    private let ready = DispatchSemaphore(value: 0)
+    private let threadsMax: Int
+    let limits: Limits
+    let clock: any Clock
+    /// `replay.max_seconds`.
+    let nanosecondsMax: UInt64
+
+    /// Replays begun, those of which something was cut or could not be read, and events read for them. Any thread adds.
+    public let begun = Atomic<UInt64>(0)
+    public let cut = Atomic<UInt64>(0)
+    public let eventsRead = Atomic<UInt64>(0)
+    /// Replays that have not ended.
+    public let running = Atomic<Int>(0)
+
+    init(limits: Limits, clock: any Clock) {
+        self.limits = limits
+        self.clock = clock
+        threadsMax = max(1, limits.replaysMax)
+        nanosecondsMax = UInt64(clamping: limits.replayTime.components.seconds) &* 1_000_000_000
+    }
+
+    func setArchive(_ archive: any Archive) { state.withLock { $0.archive = archive } }
+
+    /// Channels whose events of before can be read.
+    var archiveChannels: ChannelSet { state.withLock { $0.archive?.channels ?? [] } }
+
+    /// Replays whose next step waits for a thread.
+    public var waiting: Int { state.withLock { $0.queue.count } }
+
+    /// Has a replay's next step done.
+    func submit(_ job: ReplayJob) {
+        let needsThread = state.withLock { state -> Bool in
+            if state.isStopping { return false }
+            state.queue.append(job)
+            guard state.idle < state.queue.count, state.threads < threadsMax else { return false }
+            state.threads += 1
+            return true
+        }
+        ready.signal()
+        if needsThread, let error = Thread.start(named: "replay", { self.run() }) {
+            state.withLock { $0.threads -= 1 }
+            Log.error("no thread for a replay: \(error)")
+        }
+    }
+
+    func stop() {
+        let threads = state.withLock { state -> Int in
+            state.isStopping = true
+            state.queue = []
+            return state.threads
+        }
+        for _ in 0..<threads { ready.signal() }
+    }
+
+    private func run() {
+        // Live delivery comes first: threads of ours that wait for the same core go before this one.
+        Thread.lowerPriority()
+        let reader = state.withLock { $0.archive }?.makeReader()
+        defer { reader?.close() }
+        while true {
+            state.withLock { $0.idle += 1 }
+            let result = ready.wait(timeout: .now() + 5)
+            let (job, ends) = state.withLock { state -> (ReplayJob?, Bool) in
+                state.idle -= 1
+                if !state.isStopping, !state.queue.isEmpty { return (state.queue.removeFirst(), false) }
+                // A signal without a job was meant for one that another thread has taken meanwhile.
+                guard state.isStopping || result == .timedOut else { return (nil, false) }
+                state.threads -= 1
+                return (nil, true)
+            }
+            if ends { return }
+            job?.step(reader, self)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+// Clients that are behind: fed from history by their cursor until they are level, and told of what history had let go of.
+
+import Base
+import Protocol
+
+extension Shard {
+    /// Events of a backlog that are looked at in one round: a filter that passes little must not make the others wait.
+    private static let scannedMax = 2048
+    private static let stretchEvents = 256
+
+    /// From `sequence` on the client is fed from history.
+    @discardableResult
+    func setBehind(_ client: UnsafeMutablePointer<Client>, from sequence: UInt64) -> Backlog {
+        client.pointee.flags.insert(.behind)
+        client.pointee.cursor = sequence
+        if let backlog = client.pointee.details.backlog { return backlog }
+        let backlog = Backlog(from: sequence)
+        client.pointee.details.backlog = backlog
+        return backlog
+    }
+
+    /// Feeds a client whose ring is empty from history, from its cursor on, as much as one round allows.
+    func catchUp(_ index: UInt32) {
+        let client = client(index)
+        tellGap(index)
+        guard let backlog = client.pointee.details.backlog else { preconditionFailure("behind without a backlog") }
+        if backlog.job != nil { return }
+        var scanned = 0
+        while true {
+            endStretches(index, backlog)
+            if client.pointee.flags.contains(.ended) { return }
+            let present = client.pointee.group?.takeUnretainedValue().evaluator
+            if client.pointee.cursor >= cursor || present == nil && backlog.stretches.isEmpty {
+                client.pointee.flags.remove(.behind)
+                client.pointee.details.backlog = nil
+                return
+            }
+            guard let segment = segment(holding: client.pointee.cursor) else { preconditionFailure("a cursor before history") }
+            let first = Int(client.pointee.cursor - segment.firstSequence)
+            let border = min(segment.next?.firstSequence ?? cursor, cursor, backlog.border(after: client.pointee.cursor) ?? cursor)
+            let end = min(first + Shard.stretchEvents, Int(border - segment.firstSequence))
+            ensureFrames(of: segment, upTo: end)
+            if !feed(first..<end, of: segment, to: client, backlog, present) { return }
+            scanned += end - first
+            if let newest = client.pointee.ring.newest(capacity: slots.capacity), Int(newest.pointee.length) >= limits.roundBytesMax {
+                return
+            }
+            if scanned >= Shard.scannedMax { return }
+        }
+    }
+
+    /// Puts what passes of a range into the ring, and moves the cursor.
+    /// - Returns: false when the ring is full.
+    private func feed(
+        _ range: Range<Int>, of segment: Segment, to client: UnsafeMutablePointer<Client>, _ backlog: Backlog, _ present: Evaluator?
+    ) -> Bool {
+        var tally = Tally()
+        // As it was before the run in the making, which may turn out not to fit.
+        var before = tally
+        var run: Run?
+        func close() -> Bool {
+            guard let made = run else { return true }
+            run = nil
+            if push(made, of: segment, to: client) { return true }
+            tally = before
+            client.pointee.cursor = made.first
+            return false
+        }
+        for index in range {
+            let (verdict, isOwed) = backlog.judge(index, of: segment, present: present, head: cursor)
+            let entry = segment.entry(at: index)
+            let sequence = segment.firstSequence &+ UInt64(index)
+            if verdict == .due {
+                if run == nil {
+                    before = tally
+                    run = Run(segment.textFrames, index, sequence, entry)
+                } else {
+                    run?.extend(segment.textFrames, index, sequence, entry)
+                }
+            } else if !close() {
+                tally.commit(to: ledger, backlog)
+                return false
+            }
+            tally.enter(entry.pointee.channel, verdict, isOwed: isOwed)
+        }
+        let isDone = close()
+        if isDone { client.pointee.cursor = segment.firstSequence &+ UInt64(range.upperBound) }
+        tally.commit(to: ledger, backlog)
+        return isDone
+    }
+
+    /// Stretches that the cursor has passed are over; their last word goes out.
+    private func endStretches(_ index: UInt32, _ backlog: Backlog) {
+        for stretch in backlog.takeEnded(at: client(index).pointee.cursor) {
+            switch stretch.ending {
+            case .nothing: break
+            case .message(let bytes): enqueue(FrameWriter.frame(.text, bytes), for: index)
+            case .caughtUp:
+                let position = hub.epoch.id(max(client(index).pointee.cursor, stretch.until) - 1)
+                enqueue(FrameWriter.frame(.text, ControlMessage.caughtUp(position: position, at: hub.clock.now())), for: index)
+            }
+        }
+    }
+
+    /// Tells of lost events.
+    private func tellGap(_ index: UInt32) {
+        let details = client(index).pointee.details
+        guard let loss = details.loss else { return }
+        details.loss = nil
+        counters.gaps.add(1, ordering: .relaxed)
+        enqueue(gapFrame(loss), for: index)
+    }
+
+    /// The segment of history that an event is in; nil when this shard has let go of it.
+    func segment(holding sequence: UInt64) -> Segment? {
+        var low = 0
+        var high = segments.count
+        while low < high {
+            let middle = (low + high) / 2
+            if segments[middle].firstSequence <= sequence { low = middle + 1 } else { high = middle }
+        }
+        return low == 0 ? nil : segments[low - 1]
+    }
+
+    /// Sees to it that the frames of the first `count` events of a segment exist.
+    func ensureFrames(of segment: Segment, upTo count: Int) {
+        if segment.textFrames.readableCount < count { hub.fillTextFrames(of: segment) }
+    }
+
+    /// What waited for a client will not be given any more: it is closed, or gone.
+    func abandonBacklog(_ client: UnsafeMutablePointer<Client>) {
+        guard let backlog = client.pointee.details.backlog else { return }
+        backlog.job?.cancel()
+        endReplay(backlog)
+        ledger.add(.abandoned, backlog.owed)
+        client.pointee.details.backlog = nil
+        client.pointee.details.loss = nil
+        client.pointee.flags.remove(.behind)
+    }
+}

@@ -1,0 +1,147 @@
+// Replays: events of before for one client, joined to what is live without a hole and without a double.
+
+import Base
+import Protocol
+
+extension Shard {
+    /// Begins to give a client events of before. Its subscription has begun at `cursor`, and nothing was handed out since.
+    func replay(_ request: ReplayRequest, of channels: ChannelSet, for index: UInt32) {
+        let client = client(index)
+        let details = client.pointee.details
+        hub.replays.begun.add(1, ordering: .relaxed)
+        let evaluator = Evaluator(Audience(channels: channels, filters: details.subscription.audience.filters))
+        let oldest = segments.first?.firstSequence ?? cursor
+        var from = oldest
+        var since: Instant?
+        var archived: ChannelSet = []
+        switch request.since {
+        case nil: break
+        case .id(let epoch, let sequence):
+            if epoch != hub.epoch.description || sequence >= cursor {
+                tell(.restarted, after: "\(epoch)-\(sequence)", upTo: oldest - 1, channels, index)
+            } else if sequence + 1 < oldest {
+                tell(.historyExpired, after: hub.epoch.id(sequence), upTo: oldest - 1, channels, index)
+            } else {
+                from = sequence + 1
+            }
+        case .instant(let instant): since = instant
+        case .ago(let milliseconds): since = hub.clock.now().advanced(byMilliseconds: -milliseconds)
+        }
+        if let since, since < hub.coverage() {
+            archived = hub.replays.archiveChannels.intersection(channels)
+            // What nobody keeps but history is gone with it. Before the start of the daemon there was nothing to keep.
+            let gone = channels.subtracting(archived).subtracting(ChannelSet(.stats))
+            if oldest > 1, !gone.isEmpty { tell(.historyExpired, after: hub.epoch.id(0), upTo: oldest - 1, gone, index) }
+        }
+        let backlog = setBehind(client, from: client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor)
+        let isPlain = archived.isEmpty && request.last == nil && cursor - from <= UInt64(limits.replayEventsMax)
+        if isPlain {
+            give(evaluator, from: from, until: cursor, notBefore: since, to: client, backlog)
+            return
+        }
+        let job = ReplayJob(
+            shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
+            until: cursor, since: since, last: request.last, archived: archived)
+        backlog.job = job
+        if let since, !archived.isEmpty { backlog.coverage = Coverage(evaluator: evaluator, channels: archived, notBefore: since) }
+        hub.replays.running.add(1, ordering: .relaxed)
+        hub.replays.submit(job)
+    }
+
+    /// Puts a replay from history into a backlog, and the cursor where it begins.
+    private func give(
+        _ evaluator: Evaluator, from: UInt64, until: UInt64, notBefore: Instant?, to client: UnsafeMutablePointer<Client>, _ backlog: Backlog
+    ) {
+        backlog.add(Stretch(from: from, until: until, evaluator: evaluator, kind: .replay(notBefore: notBefore), ending: .caughtUp))
+        client.pointee.cursor = min(client.pointee.cursor, from)
+    }
+
+    private func tell(_ reason: ControlMessage.GapReason, after: String, upTo last: UInt64, _ channels: ChannelSet, _ index: UInt32) {
+        let gap = ControlMessage.gap(
+            reason: reason, channels: channels, after: after, resume: hub.epoch.id(last), dropped: nil, at: hub.clock.now())
+        counters.gaps.add(1, ordering: .relaxed)
+        enqueue(FrameWriter.frame(.text, gap), for: index)
+    }
+
+    // MARK: from the replay's thread
+
+    /// The client of a replay, while it still wants it.
+    private func client(of job: ReplayJob) -> (UInt32, UnsafeMutablePointer<Client>, Backlog)? {
+        guard let index = find(job.handle), let backlog = client(index).pointee.details.backlog, backlog.job === job else { return nil }
+        return (index, client(index), backlog)
+    }
+
+    /// It is known where a replay begins in history, and that nothing is to be read from elsewhere.
+    func beginReplay(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
+        guard let (index, client, backlog) = client(of: job) else { return }
+        if let gap { tell(gap, index) }
+        if backlog.coverage != nil {
+            // Enough was found in history, so the sources give nothing after all.
+            backlog.coverage = nil
+            let oldest = segments.first?.firstSequence ?? cursor
+            if oldest > job.until {
+                tell(.historyExpired, after: hub.epoch.id(job.until - 1), upTo: oldest - 1, job.archived, index)
+            }
+        }
+        endReplay(backlog)
+        give(job.evaluator, from: settled(first, job, index), until: job.until, notBefore: job.since, to: client, backlog)
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    /// A replay is read from its sources. History gives the client what only history has.
+    func beginArchive(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
+        guard let (index, client, backlog) = client(of: job) else { return }
+        if let gap { tell(gap, index) }
+        give(job.evaluator, from: settled(first, job, index), until: job.until, notBefore: job.since, to: client, backlog)
+    }
+
+    /// Where history begins for a replay, when it has moved on since that was found out: then the client is told.
+    private func settled(_ first: UInt64, _ job: ReplayJob, _ index: UInt32) -> UInt64 {
+        let oldest = segments.first?.firstSequence ?? cursor
+        if first < oldest, first < job.until {
+            tell(.historyExpired, after: hub.epoch.id(first - 1), upTo: min(oldest, job.until) - 1, job.evaluator.audience.channels, index)
+        }
+        return max(first, oldest)
+    }
+
+    private func tell(_ gap: [UInt8], _ index: UInt32) {
+        counters.gaps.add(1, ordering: .relaxed)
+        enqueue(FrameWriter.frame(.text, gap), for: index)
+    }
+
+    /// The next frames of a replay from its sources.
+    func give(_ frames: [UInt8], of job: ReplayJob) {
+        guard let (index, client, _) = client(of: job) else { return }
+        enqueue(frames, for: index)
+        job.isWaitingForRoom = true
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    /// The sources have given everything before event `first`, from where on history takes over.
+    func join(_ job: ReplayJob, at first: UInt64, _ frames: [UInt8]) {
+        guard let (index, client, backlog) = client(of: job) else { return }
+        enqueue(frames, for: index)
+        let oldest = segments.first?.firstSequence ?? cursor
+        if oldest > first {
+            // History has moved on meanwhile; what it has let go of is with the sources now.
+            job.isWaitingForRoom = true
+        } else {
+            backlog.coverage?.until = first
+            endReplay(backlog)
+        }
+        if !client.pointee.flags.contains(.blocked) { drain(index) }
+    }
+
+    /// Has a replay's next part read.
+    func goOn(_ job: ReplayJob) {
+        job.isWaitingForRoom = false
+        hub.replays.submit(job)
+    }
+
+    /// A replay no longer holds its client back.
+    func endReplay(_ backlog: Backlog) {
+        guard backlog.job != nil else { return }
+        backlog.job = nil
+        hub.replays.running.subtract(1, ordering: .relaxed)
+    }
+}
