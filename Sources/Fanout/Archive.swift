@@ -25,6 +25,9 @@ public protocol ArchiveReader: AnyObject {
     /// At least how many events there are from an instant on, or `max + 1` where there are more than `max`, or where it cannot be told.
     func count(_ channels: ChannelSet, from: Instant, max: Int) -> Int
 
+    /// Comes back when what was written to the sources before the call has been published, at the latest after a fraction of a second.
+    func settle()
+
     /// Lets go of files; they are opened again when needed.
     func close()
 }

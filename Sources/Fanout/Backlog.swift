@@ -45,6 +45,19 @@ struct Coverage {
     }
 }
 
+/// The begin of a replay by time, for events that were written before the replay began and published only then.
+struct Threshold {
+    let evaluator: Evaluator
+    let notBefore: Instant
+    /// What was written before has been published below this.
+    let until: UInt64
+
+    func holdsBack(_ entry: UnsafePointer<EventEntry>, _ sequence: UInt64) -> Bool {
+        sequence < until && entry.pointee.flags & EventEntry.isArchived != 0 && entry.pointee.timestamp < notBefore.microseconds
+            && evaluator.hears(entry)
+    }
+}
+
 /// The backlog of one client. Exists while the client is behind, and while its ring may have to be filled from history again.
 /// Confined to the shard's queue.
 final class Backlog {
@@ -57,6 +70,7 @@ final class Backlog {
     /// Events that were offered to the client and are in no account yet; what waits in its ring is not among them.
     var owed = WideLanes()
     var coverage: Coverage?
+    var threshold: Threshold?
     /// The replay that holds everything back until it has found where it begins.
     var job: ReplayJob?
 
@@ -76,6 +90,9 @@ final class Backlog {
     func beginPresent(at sequence: UInt64) { presentFrom = max(presentFrom, sequence) }
 
     func add(_ stretch: Stretch) { stretches.append(stretch) }
+
+    /// Takes out the replay; at most one is in here.
+    func removeReplay() { stretches.removeAll(where: \.isReplay) }
 
     /// Takes out the stretches that end at or before `sequence`, earliest first.
     func takeEnded(at sequence: UInt64) -> [Stretch] {
@@ -125,7 +142,7 @@ final class Backlog {
         var isRefused = false
         if let present, sequence >= presentFrom, present.hears(entry) {
             isOwed = true
-            passes = present.isOpen || present.passes(entry, of: segment)
+            passes = present.passes(entry, of: segment) && threshold?.holdsBack(entry, sequence) != true
         }
         for stretch in stretches where stretch.from <= sequence && sequence < stretch.until && stretch.evaluator.hears(entry) {
             switch stretch.kind {

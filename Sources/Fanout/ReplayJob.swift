@@ -65,6 +65,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     // MARK: planning
 
     private func plan(_ reader: (any ArchiveReader)?, _ pool: ReplayPool) {
+        if since != nil { reader?.settle() }
+        let settled = hub.head.load(ordering: .acquiring)
         let limit = min(last ?? .max, pool.limits.replayEventsMax)
         let view = HistoryView(hub.snapshot().segments, from: from, until: until)
         let place = view.place(ofLast: limit, passing: evaluator, notBefore: since)
@@ -73,7 +75,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         guard let reader, let since, !archived.isEmpty, place.found < limit else {
             let gap = isCut && place.before > 0 ? cutGap(before: place.first, dropped: place.before, pool) : nil
             let first = place.first
-            shard.post { $0.beginReplay(self, from: first, gap: gap) }
+            shard.post { $0.beginReplay(self, from: first, settled: settled, gap: gap) }
             return
         }
         let start = start(of: limit - place.found, since, reader, pool)
@@ -82,8 +84,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let gap = isTold ? timeGap(archived, from: since, until: start.instant) : nil
         skipped = start.skipped > 0 ? (start.instant, start.skipped) : nil
         position = reader.begin(archived, from: start.instant, until: nil)
-        let first = view.from
-        shard.post { $0.beginArchive(self, from: first, gap: gap) }
+        shard.post { $0.beginArchive(self, settled: settled, gap: gap) }
         read(reader, pool)
     }
 

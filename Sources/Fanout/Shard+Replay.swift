@@ -27,14 +27,15 @@ extension Shard {
         case .instant(let instant): since = instant
         case .ago(let milliseconds): since = hub.clock.now().advanced(byMilliseconds: -milliseconds)
         }
+        let kept = hub.replays.archiveChannels.intersection(channels)
         if let since, since < hub.coverage() {
-            archived = hub.replays.archiveChannels.intersection(channels)
+            archived = kept
             // What nobody keeps but history is gone with it. Before the start of the daemon there was nothing to keep.
             let gone = channels.subtracting(archived).subtracting(ChannelSet(.stats))
             if oldest > 1, !gone.isEmpty { tell(.historyExpired, after: hub.epoch.id(0), upTo: oldest - 1, gone, index) }
         }
         let backlog = setBehind(client, from: client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor)
-        let isPlain = archived.isEmpty && request.last == nil && cursor - from <= UInt64(limits.replayEventsMax)
+        let isPlain = (since == nil || kept.isEmpty) && request.last == nil && cursor - from <= UInt64(limits.replayEventsMax)
         if isPlain {
             give(evaluator, from: from, until: cursor, notBefore: since, to: client, backlog)
             return
@@ -43,7 +44,11 @@ extension Shard {
             shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
             until: cursor, since: since, last: request.last, archived: archived)
         backlog.job = job
-        if let since, !archived.isEmpty { backlog.coverage = Coverage(evaluator: evaluator, channels: archived, notBefore: since) }
+        if let since, !archived.isEmpty {
+            // From now on, so that what history lets go of while the sources are read is judged by what they give.
+            backlog.coverage = Coverage(evaluator: evaluator, channels: archived, notBefore: since)
+            give(evaluator, from: from, until: cursor, notBefore: since, to: client, backlog)
+        }
         hub.replays.running.add(1, ordering: .relaxed)
         hub.replays.submit(job)
     }
@@ -72,36 +77,26 @@ extension Shard {
     }
 
     /// It is known where a replay begins in history, and that nothing is to be read from elsewhere.
-    func beginReplay(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
+    func beginReplay(_ job: ReplayJob, from first: UInt64, settled: UInt64, gap: [UInt8]?) {
         guard let (index, client, backlog) = client(of: job) else { return }
+        backlog.threshold = job.since.map { Threshold(evaluator: job.evaluator, notBefore: $0, until: settled) }
         if let gap { tell(gap, index) }
-        if backlog.coverage != nil {
-            // Enough was found in history, so the sources give nothing after all.
-            backlog.coverage = nil
-            let oldest = segments.first?.firstSequence ?? cursor
-            if oldest > job.until {
-                tell(.historyExpired, after: hub.epoch.id(job.until - 1), upTo: oldest - 1, job.archived, index)
-            }
-        }
+        let oldest = segments.first?.firstSequence ?? cursor
+        // History may have moved on since that was found out. What was thought to come from the sources meanwhile is gone as well.
+        let end = backlog.coverage == nil ? min(oldest, job.until) : oldest
+        if first < end { tell(.historyExpired, after: hub.epoch.id(first - 1), upTo: end - 1, job.evaluator.audience.channels, index) }
+        backlog.coverage = nil
         endReplay(backlog)
-        give(job.evaluator, from: settled(first, job, index), until: job.until, notBefore: job.since, to: client, backlog)
+        backlog.removeReplay()
+        give(job.evaluator, from: max(first, oldest), until: job.until, notBefore: job.since, to: client, backlog)
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 
     /// A replay is read from its sources. History gives the client what only history has.
-    func beginArchive(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
-        guard let (index, client, backlog) = client(of: job) else { return }
+    func beginArchive(_ job: ReplayJob, settled: UInt64, gap: [UInt8]?) {
+        guard let (index, _, backlog) = client(of: job) else { return }
+        backlog.threshold = job.since.map { Threshold(evaluator: job.evaluator, notBefore: $0, until: settled) }
         if let gap { tell(gap, index) }
-        give(job.evaluator, from: settled(first, job, index), until: job.until, notBefore: job.since, to: client, backlog)
-    }
-
-    /// Where history begins for a replay, when it has moved on since that was found out: then the client is told.
-    private func settled(_ first: UInt64, _ job: ReplayJob, _ index: UInt32) -> UInt64 {
-        let oldest = segments.first?.firstSequence ?? cursor
-        if first < oldest, first < job.until {
-            tell(.historyExpired, after: hub.epoch.id(first - 1), upTo: min(oldest, job.until) - 1, job.evaluator.audience.channels, index)
-        }
-        return max(first, oldest)
     }
 
     private func tell(_ gap: [UInt8], _ index: UInt32) {

@@ -44,6 +44,7 @@ import Testing
                         rig.hub.updateProviders([(id: "openai", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))])
                         for shard in rig.shards where generator.chance(20) { shard.post { _ = $0.describeClients() } }
                         if generator.chance(10) { rig.desk.answerWaiting() }
+                        if generator.chance(20), let text = rig.imbalance() { throw TestFailure("seed \(seed): \(text)") }
                     }
                     rig.publishMarker()
                 default: try ChaosTests.misbehave(rig, target, SeededGenerator(seed: seed &* 10 &+ UInt64(role)))
@@ -69,6 +70,7 @@ import Testing
         #expect(rig.hub.clientCount == 0)
         rig.settle()
         #expect(rig.hub.httpConnections.load(ordering: .relaxed) == 0)
+        #expect(rig.imbalance() == nil, "seed \(seed)")
         for shard in rig.shards {
             let counters = shard.counters
             #expect(counters.connections.load(ordering: .relaxed) == 0)
@@ -107,6 +109,8 @@ import Testing
                         #"{"type":"subscribe","id":"1","data":{"channels":[\#(names)]}}"#,
                         #"{"type":"subscribe","data":{"channels":["stats"],"filters":{"stats":{"window":"\#(window)"}}}}"#,
                         #"{"type":"subscribe","data":{"channels":["logs","providers"],"filters":{"logs":{"level":"warn"}}}}"#,
+                        #"{"type":"subscribe","id":"4","data":{"channels":[\#(names)],"history":\#(generator.int(0...50))}}"#,
+                        #"{"type":"subscribe","data":{"channels":[\#(names)],"since":"\#(rig.hub.epoch)-\#(generator.int(0...300))"}}"#,
                         #"{"type":"unsubscribe","id":2,"data":{"channels":[\#(names)]}}"#, #"{"type":"ping","id":"3"}"#,
                         "nonsense",
                     ])

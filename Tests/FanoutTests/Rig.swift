@@ -92,13 +92,28 @@ struct Rig {
 
     /// Tells every subscribed client that the test has published all.
     func publishMarker() {
-        hub.publish([EventDraft(channel: .all, type: "marker", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))])
+        hub.publish([EventDraft(channel: .all, type: "marker", timestamp: hub.clock.now(), data: Array("{}".utf8))])
     }
 
     /// A number that all shards count.
     func sum(_ counter: (ShardCounters) -> UInt64) -> UInt64 { shards.reduce(0) { $0 + counter($1.counters) } }
 
     func total(_ outcome: Outcome) -> UInt64 { shards.reduce(0) { $0 + $1.ledger.total(outcome) } }
+
+    /// What does not add up in the ledgers; nil where every offered event is in exactly one account.
+    func imbalance() -> String? {
+        for shard in shards {
+            let report = shard.queue.sync { shard.report() }
+            for channel in Channel.allCases {
+                let accounted = Outcome.allCases.filter { $0 != .offered }.reduce(report.waiting(channel)) { $0 + report.count($1, channel) }
+                if accounted != report.count(.offered, channel) {
+                    let accounts = Outcome.allCases.map { "\($0) \(report.count($0, channel))" }.joined(separator: ", ")
+                    return "shard \(shard.number), \(channel): \(accounts), waiting \(report.waiting(channel))"
+                }
+            }
+        }
+        return nil
+    }
 
     func waitForClients(_ count: Int) throws {
         try waitUntil("\(count) clients instead of \(hub.clientCount)") { hub.clientCount == count }

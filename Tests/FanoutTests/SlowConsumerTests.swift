@@ -99,6 +99,7 @@ import Testing
         let dropped = UInt64(ledgers.reduce(0) { $0 + $1.gaps.reduce(0) { $0 + $1.dropped } })
         #expect(rig.sum { $0.dropped.load(ordering: .relaxed) } == dropped, "seed \(seed)")
         #expect(rig.total(.delivered) == delivered + markers, "seed \(seed)")
+        #expect(rig.imbalance() == nil, "seed \(seed)")
     }
 
     /// Policy `disconnect`: the client hears 4008 instead of a gap, and nobody else does.
