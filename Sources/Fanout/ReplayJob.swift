@@ -72,8 +72,13 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let place = view.place(ofLast: limit, passing: evaluator, notBefore: since)
         // Who asked for a number gets it; a gap is what somebody did not ask for.
         let isCut = limit < last ?? .max
-        guard let reader, let since, !archived.isEmpty, place.found < limit else {
-            let gap = isCut && place.before > 0 ? cutGap(before: place.first, dropped: place.before, pool) : nil
+        // Where history begins at this very instant, more of the same may lie before it.
+        guard let reader, let since, !archived.isEmpty, place.found < limit, since <= hub.coverage().advanced(byMilliseconds: 1) else {
+            var cut: Int? = isCut && place.before > 0 ? place.before : nil
+            // History has moved on since the replay was asked for; how much of it would have passed is not known any more.
+            let isShort = archived.isEmpty && view.from > from && place.found < limit
+            if isShort { cut = nil }
+            let gap = isShort || cut != nil ? cutGap(before: place.first, dropped: cut, pool) : nil
             let first = place.first
             shard.post { $0.beginReplay(self, from: first, settled: settled, gap: gap) }
             return
@@ -215,11 +220,11 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
 
     // MARK: gaps
 
-    private func cutGap(before first: UInt64, dropped: Int, _ pool: ReplayPool) -> [UInt8] {
+    private func cutGap(before first: UInt64, dropped: Int?, _ pool: ReplayPool) -> [UInt8] {
         pool.cut.add(1, ordering: .relaxed)
         return ControlMessage.gap(
             reason: .historyExpired, channels: evaluator.audience.channels, after: hub.epoch.id(from - 1), resume: hub.epoch.id(first - 1),
-            dropped: UInt64(dropped), at: hub.clock.now())
+            dropped: dropped.map { UInt64($0) }, at: hub.clock.now())
     }
 
     /// A hole among events that have no ids: told by their instants.

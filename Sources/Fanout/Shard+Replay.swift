@@ -13,7 +13,6 @@ extension Shard {
         let oldest = segments.first?.firstSequence ?? cursor
         var from = oldest
         var since: Instant?
-        var archived: ChannelSet = []
         switch request.since {
         case nil: break
         case .id(let epoch, let sequence):
@@ -27,16 +26,17 @@ extension Shard {
         case .instant(let instant): since = instant
         case .ago(let milliseconds): since = hub.clock.now().advanced(byMilliseconds: -milliseconds)
         }
-        let kept = hub.replays.archiveChannels.intersection(channels)
-        if let since, since < hub.coverage() {
-            archived = kept
+        var archived: ChannelSet = []
+        if let since {
+            archived = hub.replays.archiveChannels.intersection(channels)
             // What nobody keeps but history is gone with it. Before the start of the daemon there was nothing to keep.
             let gone = channels.subtracting(archived).subtracting(ChannelSet(.stats))
-            if oldest > 1, !gone.isEmpty { tell(.historyExpired, after: hub.epoch.id(0), upTo: oldest - 1, gone, index) }
+            if oldest > 1, since <= hub.coverage(), !gone.isEmpty {
+                tell(.historyExpired, after: hub.epoch.id(0), upTo: oldest - 1, gone, index)
+            }
         }
         let backlog = setBehind(client, from: client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor)
-        let isPlain = (since == nil || kept.isEmpty) && request.last == nil && cursor - from <= UInt64(limits.replayEventsMax)
-        if isPlain {
+        if archived.isEmpty, request.last == nil, cursor - from <= UInt64(limits.replayEventsMax) {
             give(evaluator, from: from, until: cursor, notBefore: since, to: client, backlog)
             return
         }
@@ -80,11 +80,16 @@ extension Shard {
     func beginReplay(_ job: ReplayJob, from first: UInt64, settled: UInt64, gap: [UInt8]?) {
         guard let (index, client, backlog) = client(of: job) else { return }
         backlog.threshold = job.since.map { Threshold(evaluator: job.evaluator, notBefore: $0, until: settled) }
-        if let gap { tell(gap, index) }
         let oldest = segments.first?.firstSequence ?? cursor
-        // History may have moved on since that was found out. What was thought to come from the sources meanwhile is gone as well.
-        let end = backlog.coverage == nil ? min(oldest, job.until) : oldest
-        if first < end { tell(.historyExpired, after: hub.epoch.id(first - 1), upTo: end - 1, job.evaluator.audience.channels, index) }
+        if oldest > first, backlog.coverage != nil {
+            // History has moved on since that was found out: what it has let go of is with the sources now.
+            goOn(job)
+            return
+        }
+        if let gap { tell(gap, index) }
+        if first < min(oldest, job.until) {
+            tell(.historyExpired, after: hub.epoch.id(first - 1), upTo: min(oldest, job.until) - 1, job.evaluator.audience.channels, index)
+        }
         backlog.coverage = nil
         endReplay(backlog)
         backlog.removeReplay()
