@@ -70,7 +70,7 @@ extension Shard {
         if limits.disconnectsSlowConsumers { return }
         if client.pointee.details.loss != nil {
             client.pointee.details.loss?.merge(told)
-        } else if let newest = client.pointee.ring.newest(capacity: slots.capacity), extend(newest, by: told, of: client) {
+        } else if let last = neighbour(before: client.pointee.ring.depth, of: client), extend(last, by: told, of: client) {
         } else {
             client.pointee.details.loss = told
         }

@@ -12,7 +12,7 @@ from .ws import CLOSE, PING, PONG, TEXT, encode, take_frame
 class Member:
     """One client: what came, as numbers of events in the order of arrival."""
 
-    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading")
+    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading", "position")
 
     def __init__(self, sock, channel, filters):
         self.sock = sock
@@ -23,6 +23,7 @@ class Member:
         self.others = []
         self.closed = None
         self.reading = True
+        self.position = None
 
 
 class Crowd:
@@ -40,7 +41,8 @@ class Crowd:
         self.arrivals = {}
         self.delivered = 0
 
-    def join(self, channel, filters, query, receive_buffer=None):
+    def join(self, channel, filters, query, receive_buffer=None, member=None):
+        """Connects a new client, or with `member` one that has left."""
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -50,7 +52,10 @@ class Crowd:
         sock.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
-        member = Member(sock, channel, filters)
+        if member is None:
+            member = Member(sock, channel, filters)
+            self.members.append(member)
+        member.sock, member.buffer, member.closed, member.reading = sock, bytearray(), None, True
         while b"\r\n\r\n" not in member.buffer:
             data = sock.recv(4096)
             assert data, bytes(member.buffer)
@@ -60,8 +65,16 @@ class Crowd:
         member.buffer = bytearray(rest)
         sock.setblocking(False)
         self.selector.register(sock, selectors.EVENT_READ, member)
-        self.members.append(member)
+        self.take(member)
         return member
+
+    def part(self, member):
+        """Ends a connection in the middle of whatever is on its way."""
+        if member.reading and not member.closed:
+            self.selector.unregister(member.sock)
+        member.sock.close()
+        member.reading = False
+        member.buffer = bytearray()
 
     def pause(self, member):
         """Reads no more from this client."""
@@ -103,9 +116,13 @@ class Crowd:
                 if number is None:
                     number = self.learn(payload)
                 if number is None:
-                    member.others.append((len(member.numbers), json.loads(payload)))
+                    message = json.loads(payload)
+                    member.others.append((len(member.numbers), message))
+                    data = message.get("data", {})
+                    member.position = data.get("position") or data.get("resume") or member.position
                 else:
                     member.numbers.append(number)
+                    member.position = self.events[number]["id"]
                     self.delivered += 1
             elif opcode == PING:
                 member.sock.setblocking(True)
