@@ -30,7 +30,7 @@ run: release    ## build and start the demo: a gateway of its own, on port 8080
 
 test: lint unit integration conformance ## everything that CI runs
 
-unit: deps      ## tests of the modules
+unit: deps test-deps ## tests of the modules
 	$(SWIFT) test $(DEBUG) --disable-xctest
 
 integration: release .venv/ready ## the built daemon through real sockets

@@ -26,14 +26,15 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CVersion", cSettings: commitMacro),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         module("Base", uses: ["CLinux", "CVersion"]),
         module("Protocol", uses: ["Base"]),
         module("Storage", uses: ["Base", "CSQLite"]),
-        module("Host", uses: ["Base", "CLinux", "CYAML"]),
+        module("Host", uses: ["Base", "CLinux", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
-        module("EventSources", uses: ["Base", "Protocol", "Storage"]),
+        module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
         module("Server", uses: ["Base", "Protocol", "Host", "Fanout"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
         .executableTarget(
@@ -56,7 +57,7 @@ let package = Package(
         tests(of: "Host", uses: ["Host", "Base"]),
         tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),
         tests(of: "Server", uses: ["Base", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
-        tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "EventSources", "CSQLite"]),
+        tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
         tests(of: "Daemon", uses: ["Daemon"]),
     ]

@@ -5,6 +5,9 @@ import Base
 /// A channel that a source feeds: the first three from the database, `logs` from the journal.
 public enum SourceChannel: String, CaseIterable, Sendable {
     case stats, providers, requests, logs
+
+    /// What its source is called in `/ready`, in the log and in the configuration.
+    var sourceName: String { self == .logs ? "journal" : rawValue }
 }
 
 /// Why events of a source may be missing; the text is the `reason` of a `gap`.
@@ -76,7 +79,7 @@ public struct SourceStatus: Sendable, Equatable {
         case failing
     }
 
-    /// `stats`, `requests` or `providers`.
+    /// `stats`, `requests`, `providers` or `journal`.
     public let name: String
     public let state: State
     /// Milliseconds since the source was last known to be up to date; since the start if it never was.

@@ -92,12 +92,12 @@ final class SourceHealth: Sendable {
                 guard let source = sources[channel] else { return nil }
                 let lag = now > source.lastGood ? Int64((now - source.lastGood) / 1_000_000) : 0
                 let state: SourceStatus.State = !source.why.isEmpty ? .failing : source.hasWorked ? .working : .starting
-                return SourceStatus(name: channel.rawValue, state: state, lagMilliseconds: lag, why: source.why)
+                return SourceStatus(name: channel.sourceName, state: state, lagMilliseconds: lag, why: source.why)
             }
         }
     }
 
     private static func text(_ channels: [SourceChannel]) -> String {
-        "source \(channels.map(\.rawValue).joined(separator: ", "))"
+        "source \(channels.map(\.sourceName).joined(separator: ", "))"
     }
 }

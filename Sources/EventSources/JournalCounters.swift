@@ -1,0 +1,35 @@
+// What the journal source has done, for the metrics.
+
+import Synchronization
+
+/// Totals since the start. Writer: the journal thread; readers: any. Relaxed: each stands for itself.
+public final class JournalCounters: Sendable {
+    private let read = Atomic<UInt64>(0)
+    private let published = Atomic<UInt64>(0)
+    private let joined = Atomic<UInt64>(0)
+    private let cut = Atomic<UInt64>(0)
+    private let dropped = Atomic<UInt64>(0)
+    private let skipped = Atomic<UInt64>(0)
+
+    /// Entries taken from the journal, journald's notices and our own lines included.
+    public var entries: UInt64 { read.load(ordering: .relaxed) }
+    /// Lines given to the sink.
+    public var lines: UInt64 { published.load(ordering: .relaxed) }
+    /// Entries that were one part of a line in several.
+    public var parts: UInt64 { joined.load(ordering: .relaxed) }
+    /// Lines marked as truncated.
+    public var truncated: UInt64 { cut.load(ordering: .relaxed) }
+    /// Messages of our units that journald says it has suppressed.
+    public var suppressed: UInt64 { dropped.load(ordering: .relaxed) }
+    /// Lines of this daemon, which are not fed back.
+    public var own: UInt64 { skipped.load(ordering: .relaxed) }
+
+    func set(_ counts: JournalAssembler.Counts) {
+        read.store(counts.entries, ordering: .relaxed)
+        published.store(counts.lines, ordering: .relaxed)
+        joined.store(counts.parts, ordering: .relaxed)
+        cut.store(counts.truncated, ordering: .relaxed)
+        dropped.store(counts.suppressed, ordering: .relaxed)
+        skipped.store(counts.own, ordering: .relaxed)
+    }
+}
