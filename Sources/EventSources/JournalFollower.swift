@@ -81,6 +81,9 @@ final class JournalFollower {
 
     // MARK: opening
 
+    /// Closes the journal; the next step opens it again where it was.
+    func forget() { journal = nil }
+
     private func opened() throws(SystemError) -> Journal {
         if let journal { return journal }
         let journal = try options.open()
