@@ -40,15 +40,15 @@ conformance: release .venv/ready ## the Autobahn cases against the daemon's conn
 	.ci/conformance
 
 fuzz: deps      ## parsers against random input, longer than in `make test`
-	GOLEAPAI_WS_FUZZ_ROUNDS=200000 $(SWIFT) test $(DEBUG) --disable-xctest --filter ProtocolTests
+	GOLEAPAI_WS_FUZZ_ROUNDS=200000 $(SWIFT) test $(DEBUG) --disable-xctest --filter 'ProtocolTests|JournalFuzzTests'
 
-tsan: deps      ## unit tests, and the daemon under the integration tests, under the thread sanitizer
+tsan: deps test-deps ## unit tests, and the daemon under the integration tests, under the thread sanitizer
 	$(SWIFT) test $(DEBUG) --disable-xctest --sanitize=thread --scratch-path .build-tsan
 	$(MAKE) .venv/ready
 	$(SWIFT) build $(DEBUG) --sanitize=thread --scratch-path .build-tsan
 	MEMORY_FACTOR=10 $(PYTHON) -m pytest Tests/Integration -q -n 3 --instrumented --binary .build-tsan/debug/goleapai-ws
 
-asan: deps      ## unit tests, and the daemon under the integration tests, under the address sanitizer
+asan: deps test-deps ## unit tests, and the daemon under the integration tests, under the address sanitizer
 	$(SWIFT) test $(DEBUG) --disable-xctest --sanitize=address --scratch-path .build-asan
 	$(MAKE) .venv/ready
 	$(SWIFT) build $(DEBUG) --sanitize=address --scratch-path .build-asan

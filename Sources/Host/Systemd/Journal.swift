@@ -30,6 +30,8 @@ public final class Journal {
     private var isPending = false
     /// Files have come or gone since the position was last looked up.
     private var filesHaveChanged = false
+    /// Changes of the files have been asked for.
+    private var isWatching = false
     /// journald has written since the end was last reached.
     private var mayHaveMore = false
 
@@ -185,8 +187,10 @@ public final class Journal {
         let number = try check(sd_journal_get_fd(handle), "sd_journal_get_fd")
         let events = try check(sd_journal_get_events(handle), "sd_journal_get_events")
         var descriptor = pollfd(fd: number, events: Int16(truncatingIfNeeded: events), revents: 0)
-        // A signal ends the wait, too.
-        guard poll(&descriptor, 1, milliseconds) > 0 else { return }
+        // The first call has begun to watch, and has looked for files that came before that. A signal ends the wait, too.
+        let isFirst = !isWatching
+        isWatching = true
+        guard poll(&descriptor, 1, isFirst ? 0 : milliseconds) > 0 || isFirst else { return }
         switch Int(try check(sd_journal_process(handle), "sd_journal_process")) {
         case Int(SD_JOURNAL_APPEND): mayHaveMore = true
         case Int(SD_JOURNAL_INVALIDATE):

@@ -18,7 +18,9 @@ public enum JournalAccess: Sendable, Equatable {
         case .ok: ""
         case .noJournal:
             "no journal: neither /var/log/journal nor /run/log/journal holds a system.journal; systemd-journald must be running"
-        case .noPermission(let path): "\(path) may not be read: add the user to group systemd-journal"
+        case .noPermission(let path):
+            // A directory made by hand has the wrong group.
+            "\(path) may not be read: add the user to group systemd-journal; if it is in it, run systemd-tmpfiles --create --prefix=/var/log/journal"
         }
     }
 }
