@@ -3,7 +3,7 @@
 import Base
 import Host
 
-/// Reads the journal for a replay. Owner: one thread at a time.
+/// Reads the journal for a replay. Owner: one thread at a time. Closes its files when a position is finished.
 public final class JournalArchive {
     /// How far a replay has come.
     public struct Position: Sendable {
@@ -38,9 +38,8 @@ public final class JournalArchive {
     /// Behind which entry the open journal stands.
     private var stand: String?
 
-    public init(
-        _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock = SystemClock()
-    ) {
+    /// - Parameter published: the live reader's, which says where the archive ends.
+    public init(_ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock = SystemClock()) {
         self.options = options
         self.names = names
         self.published = published
@@ -50,7 +49,8 @@ public final class JournalArchive {
     /// Where a replay begins.
     public func position(from instant: Instant) -> Position { Position(from: instant, assembler: JournalAssembler(options)) }
 
-    /// Closes the journal's files until the next read. An open one keeps the space of deleted files.
+    /// Closes the journal's files until the next read; to be called where a replay is given up. An open journal holds a
+    /// descriptor per file, and the space of deleted ones.
     public func close() {
         journal = nil
         stand = nil
@@ -134,7 +134,8 @@ public final class JournalArchive {
     /// Whether nothing from this entry on can belong to an event before `until`.
     private func isBeyond(_ until: Instant?, _ entry: JournalEntry, _ assembler: JournalAssembler) -> Bool {
         guard let until, entry.realtime >= until else { return false }
-        return !assembler.isPending(before: until) || entry.realtime > until.advanced(byMilliseconds: JournalArchive.leadMilliseconds)
+        let isLate = entry.realtime > until.advanced(byMilliseconds: JournalArchive.leadMilliseconds)
+        return isLate || !assembler.isPending(before: until)
     }
 
     private func isWanted(_ event: SourceEvent, from: Instant, until: Instant?, end: End) -> Bool {

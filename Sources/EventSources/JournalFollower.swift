@@ -87,6 +87,8 @@ final class JournalFollower {
     private func opened() throws(SystemError) -> Journal {
         if let journal { return journal }
         let journal = try options.open()
+        // Begins to watch, so that what comes from here on counts as a change.
+        try journal.wait(milliseconds: 0)
         if let cursor {
             try journal.seek(cursor: cursor)
         } else if let began {

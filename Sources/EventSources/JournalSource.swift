@@ -29,7 +29,8 @@ public final class JournalSource: Sendable {
     ///   - published: is told up to where the journal has been published.
     ///   - sink: kept until `stop`.
     public init(
-        _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock = SystemClock(), sink: any EventSink
+        _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock = SystemClock(),
+        sink: any EventSink
     ) {
         self.options = options
         self.names = names
@@ -73,7 +74,8 @@ public final class JournalSource: Sendable {
 
     private func follow() {
         let follower = JournalFollower(
-            options, names: names, published: published, clock: clock, sink: sink, health: health, phase: phase, counters: counters)
+            options, names: names, published: published, clock: clock, sink: sink, health: health, phase: phase,
+            counters: counters)
         while !isStopping.load(ordering: .relaxed) {
             let wait = follower.step()
             guard wait > 0 else { continue }

@@ -16,7 +16,9 @@ import Testing
         archive = JournalArchive(journalOptions(folder.path), names: noNames, published: published)
     }
 
-    private func edge(_ first: JournalPlace? = nil) -> HistoryEdge { HistoryEdge(requestID: { _ in nil }, firstRequest: nil, firstEntry: first) }
+    private func edge(_ first: JournalPlace? = nil) -> HistoryEdge {
+        HistoryEdge(requestID: { _ in nil }, firstRequest: nil, firstEntry: first)
+    }
 
     /// Everything, so many at a time; the archive is closed in between where asked for.
     private func all(
@@ -27,7 +29,8 @@ import Testing
         var messages: [String] = []
         for _ in 0..<10_000 where !position.isFinished {
             let events = try archive.next(
-                &position, until: until.map { TestEntry.began.advanced(byMicroseconds: $0) }, edge: edge(first), limit: limit, deadline: deadline)
+                &position, until: until.map { TestEntry.began.advanced(byMicroseconds: $0) }, edge: edge(first), limit: limit,
+                deadline: deadline)
             #expect(events.count <= limit)
             messages += try events.map(message)
             if reopening { archive.close() }
@@ -92,7 +95,8 @@ import Testing
         }
         let entries = [
             part("a1", 1000), TestEntry("x", at: 1_500_000), part("a2", 2000), part("a3", 2500, isLast: true),
-            part("b1", 3000), part("b2", 3100, isLast: true), part("c1", 6000), TestEntry("y", at: 9_000_000), TestEntry("z", at: 9_100_000),
+            part("b1", 3000), part("b2", 3100, isLast: true), part("c1", 6000), TestEntry("y", at: 9_000_000),
+            TestEntry("z", at: 9_100_000),
         ]
         try folder.write(entries)
         let places = try places()
@@ -109,7 +113,8 @@ import Testing
         #expect(try all(first: places[3]) == ["x"])
         #expect(try all(first: places[5]) == ["x", "a1a2a3"])
         // Given up before "y" came, and still in history, or not any more.
-        let givenUp = JournalPlace(sequenceID: places[6].sequenceID, sequence: places[6].sequence + 1, realtime: places[6].realtime)
+        let givenUp = JournalPlace(
+            sequenceID: places[6].sequenceID, sequence: places[6].sequence + 1, realtime: places[6].realtime)
         #expect(try all(first: givenUp) == ["x", "a1a2a3", "b1b2"])
         #expect(try all(first: places[8]) == ["x", "a1a2a3", "b1b2", "c1", "y"])
         published.entry.withLock { $0 = places[6] }

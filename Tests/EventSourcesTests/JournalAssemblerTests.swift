@@ -145,7 +145,10 @@ private func part(_ text: String, stream: String = "a", isLast: Bool = false, at
         feed.add(
             TestEntry(
                 "Suppressed 9 messages from goleapai.service", at: 0,
-                [("_TRANSPORT", "journal"), ("MESSAGE_ID", Journal.suppressedID), ("_SYSTEMD_UNIT", gatewayUnit), ("N_DROPPED", "9")]))
+                [
+                    ("_TRANSPORT", "journal"), ("MESSAGE_ID", Journal.suppressedID), ("_SYSTEMD_UNIT", gatewayUnit),
+                    ("N_DROPPED", "9"),
+                ]))
         #expect(try feed.said() == ["Suppressed 9 messages from goleapai.service"])
         #expect(feed.assembler.counts.suppressed == 0)
     }

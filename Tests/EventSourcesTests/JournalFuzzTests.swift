@@ -18,20 +18,25 @@ import Testing
         }
         samples += [
             #"{"level":"a","level":5,"message":{"a":[1,2]},"provider":"Groq","provider_id":null,"component":"\u00e9","request_id":"\ud800"}"#,
-            #"{"\u006cevel":"ERROR","a":1,"\u0061":2,"message":"\u0000\"\\"}"#, "\u{1B}[31m\u{1B}]0;x\u{07}\u{1B}(B", "{}", "[]", "\r",
+            #"{"\u006cevel":"ERROR","a":1,"\u0061":2,"message":"\u0000\"\\"}"#, "\u{1B}[31m\u{1B}]0;x\u{07}\u{1B}(B", "{}", "[]",
+            "\r",
             #"{"a":"# + String(repeating: "[", count: 70) + String(repeating: "]", count: 70) + "}",
         ].map { Array($0.utf8) }
         let names = ProviderNames()
         names.set([("Groq", "1")])
         for round in 0..<rounds {
-            var assembler = JournalAssembler(journalOptions(bytesMax: [1024, 1500, 4096, 262_144].randomElement(using: &generator) ?? 1024))
+            var assembler = JournalAssembler(
+                journalOptions(bytesMax: [1024, 1500, 4096, 262_144].randomElement(using: &generator) ?? 1024))
             var output: [JournalAssembler.Output] = []
             let input = mutate(samples, using: &generator)
             for (number, piece) in cut(input, using: &generator).enumerated() {
                 let stream = ["a", "b"].randomElement(using: &generator) ?? "a"
-                let others = [("_SYSTEMD_UNIT", gatewayUnit), ("_STREAM_ID", stream)] + (Bool.random(using: &generator) ? [("_LINE_BREAK", "line-max")] : [])
+                let others =
+                    [("_SYSTEMD_UNIT", gatewayUnit), ("_STREAM_ID", stream)]
+                    + (Bool.random(using: &generator) ? [("_LINE_BREAK", "line-max")] : [])
                 assembler.add(
-                    TestEntry(piece, at: 0, others).entry(UInt64(number)), at: UInt64(number) * 700_000_000, names: names, into: &output)
+                    TestEntry(piece, at: 0, others).entry(UInt64(number)), at: UInt64(number) * 700_000_000, names: names,
+                    into: &output)
             }
             assembler.expire(at: .max, names: names, into: &output)
             for case .event(let event) in output {
@@ -42,7 +47,8 @@ import Testing
                     return copy == event.data
                 }
                 let keys = (try? json(event.data))?.object?.map(\.key) ?? []
-                let isGood = end == event.data.count && isCompact == true && Set(keys).count == keys.count && keys.contains("fields")
+                let isGood =
+                    end == event.data.count && isCompact == true && Set(keys).count == keys.count && keys.contains("fields")
                     && event.data.count <= 262_144
                 #expect(isGood, "GOLEAPAI_WS_FUZZ_SEED=\(seed), round \(round): \(input)")
                 if !isGood { return }
@@ -79,7 +85,8 @@ import Testing
 
     private func mutate(_ samples: [[UInt8]], using generator: inout SeededGenerator) -> [UInt8] {
         var input = samples.randomElement(using: &generator) ?? []
-        let interesting: [UInt8] = [0, 0x07, 0x0A, 0x0D, 0x1B, 0x20, 0x22, 0x5C, 0x80, 0xC0, 0xED, 0xFF] + Array("{}[]:,-0u".utf8)
+        let interesting: [UInt8] =
+            [0, 0x07, 0x0A, 0x0D, 0x1B, 0x20, 0x22, 0x5C, 0x80, 0xC0, 0xED, 0xFF] + Array("{}[]:,-0u".utf8)
         for _ in 0..<Int.random(in: 0...4, using: &generator) {
             let at = Int.random(in: 0...input.count, using: &generator)
             switch Int.random(in: 0..<5, using: &generator) {

@@ -36,8 +36,10 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
     @Test(arguments: [
         Row("nothing in it", "{}", #""level":"info","message":"","fields":{}"#),
         Row(
-            "the gateway's", #"{"level":"debug","provider":"Groq","latency_ms":0.25,"time":1795400000,"message":"Health check completed"}"#,
-            #""level":"debug","message":"Health check completed","fields":{"provider":"Groq","latency_ms":0.25,"time":1795400000}"#),
+            "the gateway's",
+            #"{"level":"debug","provider":"Groq","latency_ms":0.25,"time":1795400000,"message":"Health check completed"}"#,
+            #""level":"debug","message":"Health check completed","fields":{"provider":"Groq","latency_ms":0.25,"time":1795400000}"#
+        ),
         Row(
             "all members",
             #"{"request_id":"r","provider_id":"p","component":"c","message":"m","level":"warn","x":[1, {"y": null}]}"#,
@@ -46,18 +48,22 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
             "time as text", #"{"level":"info","time":"2026-11-23T02:22:25Z","message":"m"}"#,
             #""level":"info","message":"m","fields":{"time":"2026-11-23T02:22:25Z"}"#),
         Row(
-            "equal keys: the first counts", #"{"level":"info","level":"error","a":1,"a":2,"message":"m","message":"n","\u0061":3}"#,
+            "equal keys: the first counts",
+            #"{"level":"info","level":"error","a":1,"a":2,"message":"m","message":"n","\u0061":3}"#,
             #""level":"info","message":"m","fields":{"a":1}"#),
         Row("key with escapes", #"{"le\u0076el":"error","mess\u0061ge":"m"}"#, #""level":"error","message":"m","fields":{}"#),
         Row(
             "members that are no strings", #"{"component":1,"provider_id":null,"request_id":{},"level":30,"message":"m"}"#,
             #""level":"info","message":"m","fields":{"component":1,"provider_id":null,"request_id":{},"level":30}"#),
         Row(
-            "no string first", #"{"level":5,"level":"error","message":"m"}"#, #""level":"info","message":"m","fields":{"level":5}"#),
+            "no string first", #"{"level":5,"level":"error","message":"m"}"#,
+            #""level":"info","message":"m","fields":{"level":5}"#),
         Row("message is a number", #"{"message":1.50}"#, #""level":"info","message":"1.50","fields":{}"#),
         Row("message is an object", #"{"message":{"a": "\""}}"#, #""level":"info","message":"{\"a\":\"\\\"\"}","fields":{}"#),
         Row("message is null", #"{"message":null}"#, #""level":"info","message":"null","fields":{}"#),
-        Row("escapes as they were", #"{"message":"\ud83d\ude80\/\u00e9\n\ud800"}"#, #""level":"info","message":"\ud83d\ude80\/\u00e9\n\ud800","fields":{}"#),
+        Row(
+            "escapes as they were", #"{"message":"\ud83d\ude80\/\u00e9\n\ud800"}"#,
+            #""level":"info","message":"\ud83d\ude80\/\u00e9\n\ud800","fields":{}"#),
         Row("white space around", " \t{ \"message\" : \"m\" }\r", #""level":"info","message":"m","fields":{}"#),
         Row("trace", #"{"level":"TRACE"}"#, #""level":"debug","message":"","fields":{}"#),
         Row("warning", #"{"level":"Warning"}"#, #""level":"warn","message":"","fields":{}"#),
@@ -76,9 +82,11 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
     ])
     func table(_ row: Row) { #expect(data(row.line) == "{\(row.data),\(tail)}") }
 
-    @Test(arguments: [
-        (nil, "info"), (0, "panic"), (1, "fatal"), (2, "fatal"), (3, "error"), (4, "warn"), (5, "info"), (6, "info"), (7, "debug"),
-    ] as [(UInt8?, String)])
+    @Test(
+        arguments: [
+            (nil, "info"), (0, "panic"), (1, "fatal"), (2, "fatal"), (3, "error"), (4, "warn"), (5, "info"), (6, "info"),
+            (7, "debug"),
+        ] as [(UInt8?, String)])
     func priorities(_ priority: UInt8?, _ level: String) {
         #expect(data("x", priority: priority) == #"{"level":"\#(level)","message":"x","fields":{},\#(tail)}"#)
         #expect(data(#"{"message":"x"}"#, priority: priority).hasPrefix(#"{"level":"info""#), "of a JSON line it says nothing")
@@ -90,7 +98,8 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
         #expect(data(text, names: names) == #"{"level":"info","message":"m","fields":{"provider":"Gr\u006fq"},\#(tail)}"#)
         names.set([("Groq", "id\"1"), ("Other", "2")])
         #expect(
-            data(text, names: names) == #"{"level":"info","message":"m","provider_id":"id\"1","fields":{"provider":"Gr\u006fq"},\#(tail)}"#)
+            data(text, names: names)
+                == #"{"level":"info","message":"m","provider_id":"id\"1","fields":{"provider":"Gr\u006fq"},\#(tail)}"#)
         #expect(data(#"{"provider":"Groq","provider_id":"own"}"#, names: names).contains(#""provider_id":"own""#))
         #expect(!data(#"{"provider":"Nobody"}"#, names: names).contains("provider_id"))
         #expect(!data(#"{"provider":["Groq"]}"#, names: names).contains("provider_id"))
@@ -99,7 +108,8 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
     @Test(arguments: [
         ("\u{1B}[31mred\u{1B}[0m", "red"), ("a\u{1B}]0;title\u{07}b", "ab"), ("a\u{1B}]8;;http://x\u{1B}\\b", "ab"),
         ("\u{1B}(B\u{1B}7x\u{1B}8\u{1B}c", "x"), ("\u{1B}[1;2", ""), ("x\u{1B}", "x"), ("\u{1B}[\u{1B}[0mx", "x"),
-        ("\u{1B}]unfinished", "unfinished"), ("\u{1B}]a\u{1B}[0mb", "ab"), ("\u{1B}\u{1B}x", "") , ("\u{1B}é", "é"), ("\u{1B}[3é", "é"),
+        ("\u{1B}]unfinished", "unfinished"), ("\u{1B}]a\u{1B}[0mb", "ab"), ("\u{1B}\u{1B}x", ""), ("\u{1B}é", "é"),
+        ("\u{1B}[3é", "é"),
         ("\u{1B}P1$r\u{1B}\\x", "x"), ("a\r\r", "a"), ("a\rb", "a\rb"), ("\u{1B}[?25hx", "x"), ("\u{1B}[0 qx", "x"),
     ])
     func escapeSequences(_ text: String, _ plain: String) {
@@ -113,9 +123,12 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
 
     @Test func invalidUTF8IsReplaced() {
         let (bytes, _) = line([0x61, 0xFF, 0x62, 0xC3]).data(bytesMax: 262_144, names: noNames)
-        #expect(String(decoding: bytes, as: UTF8.self) == #"{"level":"info","message":"a\#u{FFFD}b\#u{FFFD}","fields":{},\#(tail)}"#)
+        #expect(
+            String(decoding: bytes, as: UTF8.self) == #"{"level":"info","message":"a\#u{FFFD}b\#u{FFFD}","fields":{},\#(tail)}"#)
         let object = Array(#"{"message":""#.utf8) + [0xFF] + Array(#""}"#.utf8)
-        #expect(String(decoding: line(object).data(bytesMax: 262_144, names: noNames).bytes, as: UTF8.self).contains(#"{\"message\":\""#))
+        #expect(
+            String(decoding: line(object).data(bytesMax: 262_144, names: noNames).bytes, as: UTF8.self).contains(
+                #"{\"message\":\""#))
     }
 
     @Test(arguments: [62, 63, 64, 5000]) func depth(_ depth: Int) throws {
@@ -153,8 +166,11 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
         let kept = try json(Array(data(#"{"message":"\#(long)","stack":"\#(long.prefix(2000))"}"#, bytesMax: 4096).utf8))
         #expect(kept["fields"]?["stack"]?.string?.count == 2000 && kept["message"]?.string?.hasSuffix("…") == true)
         let dropped = try json(Array(data(#"{"message":"short","stack":"\#(long)"}"#, bytesMax: 4096).utf8))
-        #expect(dropped["message"]?.string == "short" && dropped["fields"]?.object?.isEmpty == true && dropped["truncated"]?.bool == true)
-        let members = try json(Array(data(#"{"level":"\#(long)","component":"\#(long)","message":"short"}"#, bytesMax: 4096).utf8))
+        #expect(
+            dropped["message"]?.string == "short" && dropped["fields"]?.object?.isEmpty == true
+                && dropped["truncated"]?.bool == true)
+        let members = try json(
+            Array(data(#"{"level":"\#(long)","component":"\#(long)","message":"short"}"#, bytesMax: 4096).utf8))
         #expect(members["message"]?.string == "short" && members["component"]?.string?.hasPrefix("yyy") == true)
         #expect(members["component"]?.string?.hasSuffix("…") == true)
     }
@@ -163,7 +179,11 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
         var cut = line(Array("x".utf8))
         cut.isCut = true
         let (bytes, isTruncated) = cut.data(bytesMax: 4096, names: noNames)
-        #expect(isTruncated && String(decoding: bytes, as: UTF8.self) == #"{"level":"info","message":"x","fields":{},\#(tail),"truncated":true}"#)
+        #expect(
+            isTruncated
+                && String(decoding: bytes, as: UTF8.self)
+                    == #"{"level":"info","message":"x","fields":{},\#(tail),"truncated":true}"#
+        )
     }
 
     // MARK: the gateway's own lines

@@ -118,7 +118,9 @@ private struct Following {
     @Test func anUnfinishedLineIsGivenOutInTime() throws {
         let following = Following(folder)
         following.settle()
-        try folder.write([TestEntry("half", at: 1, [("_SYSTEMD_UNIT", gatewayUnit), ("_STREAM_ID", "a"), ("_LINE_BREAK", "line-max")])])
+        try folder.write([
+            TestEntry("half", at: 1, [("_SYSTEMD_UNIT", gatewayUnit), ("_STREAM_ID", "a"), ("_LINE_BREAK", "line-max")])
+        ])
         following.settle()
         following.clock.advance(milliseconds: 2000)
         following.settle()
@@ -160,7 +162,9 @@ private struct Following {
         #expect(following.follower.step(waits: false) == JournalFollower.retryNanoseconds)
         #expect(following.health.check(hanging: nil).isEmpty)
         #expect(following.status?.state == .failing)
-        #expect(following.status?.why == "the journal cannot be read: sd_journal_open_directory \(folder.path): No such file or directory")
+        #expect(
+            following.status?.why
+                == "the journal cannot be read: sd_journal_open_directory \(folder.path): No such file or directory")
         following.clock.advance(milliseconds: 5001)
         #expect(following.health.check(hanging: nil) == [.logs])
         following.clock.advance(milliseconds: 5001)
@@ -204,7 +208,8 @@ private struct Following {
         // Begun is begun: what is written from here on comes.
         for _ in 0..<3000 where published.entry.withLock({ $0 }) == nil { usleep(10_000) }
         let now = SystemClock().now()
-        try folder.write((0..<300).map { TestEntry("line \($0)", at: now.microseconds - TestEntry.began.microseconds + Int64($0)) })
+        try folder.write(
+            (0..<300).map { TestEntry("line \($0)", at: now.microseconds - TestEntry.began.microseconds + Int64($0)) })
         sink.wait(for: 300)
         #expect(sink.all == lines(0..<300))
         source.check()

@@ -93,7 +93,8 @@ extension Folder {
     /// Adds the entries to a journal file, which is made if it is not there.
     func write(_ entries: [TestEntry], to name: String = "system.journal") throws {
         let tool = try #require(
-            popen("/lib/systemd/systemd-journal-remote --output='\(path)/\(name)' - >/dev/null 2>&1", "w"), "no systemd-journal-remote")
+            popen("/lib/systemd/systemd-journal-remote --output='\(path)/\(name)' - >/dev/null 2>&1", "w"),
+            "no systemd-journal-remote")
         let bytes = entries.flatMap(\.exported)
         let written = fwrite(bytes, 1, bytes.count, tool)
         try #require(pclose(tool) == 0 && written == bytes.count, "systemd-journal-remote failed")

@@ -2,10 +2,10 @@
 
 import Base
 import Glibc
-@testable import Host
 import Testing
 
 @testable import EventSources
+@testable import Host
 
 @Suite struct JournalTests {
     let folder: Folder
@@ -18,7 +18,8 @@ import Testing
                 [0x1B, 0x5B, 0x41, 0xFF, 0x0A, 0x00], at: 7,
                 [
                     ("PRIORITY", "3"), ("_SYSTEMD_UNIT", gatewayUnit), ("_LINE_BREAK", "line-max"), ("_STREAM_ID", "ab12"),
-                    ("_PID", "30423"), ("_COMM", "goleapai"), ("_TRANSPORT", "stdout"), ("MESSAGE_ID", "00ff"), ("N_DROPPED", "12"),
+                    ("_PID", "30423"), ("_COMM", "goleapai"), ("_TRANSPORT", "stdout"), ("MESSAGE_ID", "00ff"),
+                    ("N_DROPPED", "12"),
                     ("OBJECT_SYSTEMD_UNIT", "other.service"), ("SYSLOG_IDENTIFIER", "gateway"), ("_HOSTNAME", "host"),
                 ])
         ])
@@ -27,7 +28,8 @@ import Testing
         #expect(entry.message == [0x1B, 0x5B, 0x41, 0xFF, 0x0A, 0x00])
         #expect(entry.realtime == TestEntry.began.advanced(byMicroseconds: 7))
         #expect(entry.priority == 3 && entry.unit == gatewayUnit && entry.lineBreak == "line-max" && entry.streamID == "ab12")
-        #expect(entry.processID == 30423 && entry.command == "goleapai" && entry.transport == "stdout" && entry.messageID == "00ff")
+        #expect(
+            entry.processID == 30423 && entry.command == "goleapai" && entry.transport == "stdout" && entry.messageID == "00ff")
         #expect(entry.dropped == 12 && entry.objectUnit == "other.service" && entry.identifier == "gateway" && !entry.isCut)
         #expect(entry.sequence == 1 && entry.sequenceID != 0)
         #expect(entry.cursor.contains("i=1;"))
@@ -202,14 +204,18 @@ import Testing
     // MARK: cursors
 
     @Test func cursorParts() throws {
-        let text = "s=3f5e51b8ff8c444aa88b5e804757645e;i=2cb;b=0123456789abcdef0123456789abcdef;m=c0eca7f7;t=660e853901768;x=6daa92842d435041"
+        let text =
+            "s=3f5e51b8ff8c444aa88b5e804757645e;i=2cb;b=0123456789abcdef0123456789abcdef;m=c0eca7f7;t=660e853901768;x=6daa92842d435041"
         let cursor = try #require(JournalCursor(text))
         #expect(cursor.sequence == 0x2cb)
         let id: UInt64 = 0x3f5e_51b8_ff8c_444a ^ 0xa88b_5e80_4757_645e
         #expect(cursor.sequenceID == id)
     }
 
-    @Test(arguments: ["", "s", "s=", "s=1;i=2", "s=1;i=g;b=1;m=1;t=1;x=1", "s=1;;i", "s=1;i=-1;b=1;m=1;t=1;x=1", "i=11111111111111111111111111111111111111;s=1;b=1;m=1;t=1;x=1"])
+    @Test(arguments: [
+        "", "s", "s=", "s=1;i=2", "s=1;i=g;b=1;m=1;t=1;x=1", "s=1;;i", "s=1;i=-1;b=1;m=1;t=1;x=1",
+        "i=11111111111111111111111111111111111111;s=1;b=1;m=1;t=1;x=1",
+    ])
     func refusedCursors(_ text: String) { #expect(JournalCursor(text) == nil) }
 
     // MARK: permission
@@ -228,14 +234,18 @@ import Testing
         #expect(JournalDirectories.look(in: [folder.path], machine: nil).access == .ok)
         #expect(JournalDirectories.look(in: [folder.path], machine: "machine").access == .ok)
         #expect(JournalDirectories.look(in: [folder.path], machine: "other").access == .noJournal)
-        #expect(JournalDirectories.look(in: [folder.path, "/nowhere"], machine: nil) != JournalDirectories.look(in: ["/nowhere"], machine: nil))
+        #expect(
+            JournalDirectories.look(in: [folder.path, "/nowhere"], machine: nil)
+                != JournalDirectories.look(in: ["/nowhere"], machine: nil))
         // Only where the tests are not root's, whom no mode keeps out.
         if geteuid() != 0 {
             chmod("\(folder.path)/machine/system.journal", 0)
             let access = JournalDirectories.look(in: [folder.path], machine: nil).access
             #expect(access == .noPermission(path: "\(folder.path)/machine/system.journal"))
         }
-        #expect(JournalAccess.noPermission(path: "/x").sentence.hasPrefix("/x may not be read: add the user to group systemd-journal"))
+        #expect(
+            JournalAccess.noPermission(path: "/x").sentence.hasPrefix("/x may not be read: add the user to group systemd-journal")
+        )
     }
 }
 
