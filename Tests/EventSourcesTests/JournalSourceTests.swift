@@ -32,6 +32,16 @@ private final class Notes: EventSink {
     func wait(for count: Int) { for _ in 0..<300 where all.count < count { bell.sleep(nanoseconds: 100_000_000) } }
 }
 
+/// Whether it comes about within half a minute.
+private func eventually(_ condition: () -> Bool) -> Bool {
+    let bell = Bell()
+    for _ in 0..<3000 {
+        if condition() { return true }
+        bell.sleep(nanoseconds: 10_000_000)
+    }
+    return false
+}
+
 /// A follower without a thread.
 private struct Following {
     let folder: Folder
@@ -206,15 +216,16 @@ private struct Following {
         source.stop()
         #expect(source.start() == nil)
         // Begun is begun: what is written from here on comes.
-        for _ in 0..<3000 where published.entry.withLock({ $0 }) == nil { usleep(10_000) }
+        #expect(eventually { published.entry.withLock { $0 } != nil })
         let now = SystemClock().now()
         try folder.write(
             (0..<300).map { TestEntry("line \($0)", at: now.microseconds - TestEntry.began.microseconds + Int64($0)) })
         sink.wait(for: 300)
         #expect(sink.all == lines(0..<300))
+        // Told to the sink first, and counted then.
+        #expect(eventually { source.counters.lines == 300 })
+        #expect(eventually { source.status().state == .working })
         source.check()
-        #expect(source.status().state == .working)
-        #expect(source.counters.lines == 300)
         source.stop()
         #expect(sink.all.count == 300)
     }
