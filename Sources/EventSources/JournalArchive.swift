@@ -70,7 +70,9 @@ public final class JournalArchive {
         _ position: inout Position, until: Instant? = nil, edge: HistoryEdge, limit: Int, deadline: UInt64
     ) throws -> [SourceEvent] {
         guard let end = end(edge) else { throw NotBegun() }
-        if !position.hasReachedEnd, position.waiting.isEmpty {
+        if position.waiting.isEmpty {
+            // Also where the end was reached: history may have moved on since.
+            position.hasReachedEnd = false
             do {
                 try read(&position, until: until, end: end, limit: limit, deadline: deadline)
             } catch {

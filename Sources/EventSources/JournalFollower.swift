@@ -35,6 +35,8 @@ final class JournalFollower {
     private var directories: JournalDirectories?
     private var lookedAt: UInt64 = 0
     private var namesAreDue = true
+    /// Whether the last step read everything that there was.
+    private(set) var isAtEnd = false
 
     init(
         _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock, sink: any EventSink,
@@ -56,11 +58,12 @@ final class JournalFollower {
     /// - Returns: nanoseconds to sleep before the next step; 0 where it is to follow at once.
     func step(waits: Bool = true) -> UInt64 {
         phase.begin(.reading)
+        isAtEnd = false
         do {
             look()
             let journal = try opened()
             if waitsForNames { return UInt64(JournalFollower.pollMilliseconds) * 1_000_000 }
-            let isAtEnd = try read(journal)
+            isAtEnd = try read(journal)
             if isAtEnd, directories?.access ?? .ok == .ok { health.good([.logs]) }
             phase.begin(.reading)
             try journal.wait(milliseconds: isAtEnd && waits ? JournalFollower.pollMilliseconds : 0)

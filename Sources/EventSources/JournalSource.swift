@@ -18,6 +18,7 @@ public final class JournalSource: Sendable {
     private let health: SourceHealth
     private let phase: SamplerPhase
     private let bell = Bell()
+    private let rounds = Rounds()
     /// Rung by the thread as it ends.
     private let ended = Bell()
     private let hasStarted = Atomic<Bool>(false)
@@ -62,6 +63,10 @@ public final class JournalSource: Sendable {
         health.status().first ?? SourceStatus(name: SourceChannel.logs.sourceName, state: .starting, lagMilliseconds: 0, why: "")
     }
 
+    /// Comes back when what stands in the journal now has been published, at the latest after a quarter of a second. Not on the journal's
+    /// own thread.
+    public func settle() { rounds.settle(nanoseconds: 250_000_000) { bell.ring() } }
+
     /// Notices that the journal could not be read for 5 s, which is a gap, and says in the log what has changed. To be called
     /// about once a second, on any thread but the journal's own: it may hang.
     public func check() {
@@ -78,6 +83,7 @@ public final class JournalSource: Sendable {
             counters: counters)
         while !isStopping.load(ordering: .relaxed) {
             let wait = follower.step()
+            if follower.isAtEnd { rounds.complete() }
             guard wait > 0 else { continue }
             phase.begin(.waiting)
             bell.sleep(nanoseconds: wait)
