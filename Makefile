@@ -8,7 +8,7 @@ BINARY = .build/release/goleapai-ws
 PYTHON = .venv/bin/python
 export GOLEAPAI_WS_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help deps test-deps build release run test unit integration conformance fuzz tsan asan prove prove-root lint format clean
+.PHONY: help deps test-deps build release run test unit integration test-system conformance fuzz tsan asan prove prove-root lint format clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -28,13 +28,17 @@ release: deps   ## release build, the Swift runtime linked in
 run: release    ## build and start the demo: a gateway of its own, on port 8080
 	$(BINARY) serve --demo
 
-test: lint unit integration conformance ## everything that CI runs
+test: lint unit integration test-system conformance ## everything that CI runs
 
 unit: deps test-deps ## tests of the modules
 	$(SWIFT) test $(DEBUG) --disable-xctest
 
 integration: release .venv/ready ## the built daemon through real sockets
 	$(PYTHON) -m pytest Tests/Integration -q -n 4
+
+test-system: release .venv/ready ## the daemon as a unit beside a real journald, in a systemd of its own; needs root or sudo
+	@.ci/packages system
+	$(PYTHON) -m pytest Tests/System -q
 
 conformance: release .venv/ready ## the Autobahn cases against the daemon's connection code
 	.ci/conformance
@@ -57,6 +61,8 @@ asan: deps test-deps ## unit tests, and the daemon under the integration tests, 
 
 prove: release .venv/ready ## the long proofs: minutes of load, conformance, the sanitizers
 	$(PYTHON) -m pytest Tests/Integration -q --long
+	@.ci/packages system
+	$(PYTHON) -m pytest Tests/System -q --long
 	.ci/conformance
 	$(MAKE) tsan asan
 
