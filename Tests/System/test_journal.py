@@ -520,7 +520,7 @@ def test_clients_that_come_while_lines_are_printed_get_each_once(machine):
 
 @pytest.mark.long
 def test_many_clients_that_come_while_lines_are_printed_get_each_once(machine):
-    joining(machine, clients=60, seconds=15, per_second=500, restarts=4)
+    joining(machine, clients=30, seconds=10, per_second=500, restarts=3)
 
 
 @pytest.fixture

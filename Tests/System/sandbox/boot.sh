@@ -239,6 +239,8 @@ while [ $# -gt 0 ]; do
     esac
 done
 [ "$(id -u)" = 0 ] || sdbox_die "needs root"
+unshare --mount --uts --ipc true 2>/dev/null ||
+    sdbox_die "may not make namespaces here (a container needs CAP_SYS_ADMIN, such as docker run --privileged)"
 case $NET in private|host) ;; *) sdbox_die "--net private or host" ;; esac
 case $CGROUPS in v2|hybrid) ;; *) sdbox_die "--cgroups v2 or hybrid" ;; esac
 if [ "$ROOT" != host ]; then
