@@ -81,6 +81,7 @@ struct JournalAssembler: Sendable {
     mutating func add(_ entry: JournalEntry, at time: UInt64, names: ProviderNames, into output: inout [Output]) {
         expire(at: time, names: names, into: &output)
         counts.entries &+= 1
+        let before = last
         last = entry.place
         if entry.transport == "driver", let id = entry.messageID, id == Journal.suppressedID || id == Journal.missedID {
             return notice(entry, isSuppression: id == Journal.suppressedID, into: &output)
@@ -93,6 +94,10 @@ struct JournalAssembler: Sendable {
             text: entry.message, priority: entry.priority, unit: entry.unit, timestamp: entry.realtime, isCut: entry.isCut)
         let goesOn = entry.lineBreak == "line-max"
         guard let stream = entry.streamID else { return emit(line, at: entry.place, names, into: &output) }
+        // A line that ends just where it is cut has no rest, and nothing says so; of JSON it can be seen.
+        if let index = pending.firstIndex(where: { $0.stream == stream }), pending[index].line.isWholeObject {
+            emit(pending.remove(at: index).line, at: before ?? entry.place, names, into: &output)
+        }
         if let index = pending.firstIndex(where: { $0.stream == stream }) {
             counts.parts &+= 1
             pending[index].line.append(entry.message, isCut: entry.isCut, bytesMax: JournalAssembler.lineBytesMax)
@@ -119,7 +124,7 @@ struct JournalAssembler: Sendable {
 
     private mutating func giveUp(at index: Int, _ names: ProviderNames, into output: inout [Output]) {
         var line = pending.remove(at: index).line
-        line.isCut = true
+        if !line.isWholeObject { line.isCut = true }
         guard let last else { return }
         // Behind all that was read before it was given out, so that the places of events grow in the order in which they are sent:
         // history's first place then says what the archive has to add.

@@ -11,6 +11,8 @@ final class JournalFollower {
     /// Entries are a few hundred bytes; of large ones a batch has fewer.
     static let batchBytesMax = 1_048_576
     static let retryNanoseconds: UInt64 = 1_000_000_000
+    /// A reader that was not level for so long may miss lines when entries behind the last one it read are gone.
+    static let levelNanosecondsMax: UInt64 = 1_000_000_000
     /// Directories that come are looked for this often.
     static let lookNanoseconds: UInt64 = 3_000_000_000
     /// The first lines wait so long for the names of the providers.
@@ -35,6 +37,8 @@ final class JournalFollower {
     private var directories: JournalDirectories?
     private var lookedAt: UInt64 = 0
     private var namesAreDue = true
+    /// When everything that there was had been read.
+    private var levelAt: UInt64 = 0
     /// Whether the last step read everything that there was.
     private(set) var isAtEnd = false
 
@@ -101,6 +105,7 @@ final class JournalFollower {
             let last = try journal.seekToEnd(at: now)
             cursor = last?.cursor
             began = (now, clock.monotonic())
+            levelAt = clock.monotonic()
             let place = last?.place ?? JournalPlace(sequenceID: 0, sequence: 0, realtime: now)
             published.entry.withLock { $0 = place }
         }
@@ -130,8 +135,14 @@ final class JournalFollower {
         var count = 0
         while count < JournalFollower.batchMax, bytes < JournalFollower.batchBytesMax {
             do {
-                guard let entry = try journal.next() else {
+                let entry = try journal.next()
+                // Who had read everything a moment ago misses nothing when old entries go.
+                if journal.hasLostItsPlace(), clock.monotonic() &- levelAt > JournalFollower.levelNanosecondsMax {
+                    output.append(.gap(dropped: nil))
+                }
+                guard let entry else {
                     isAtEnd = true
+                    levelAt = clock.monotonic()
                     break
                 }
                 assembler.add(entry, at: clock.monotonic(), names: names, into: &output)

@@ -98,6 +98,11 @@ struct JournalLine {
             fields: Array("{}".utf8))
     }
 
+    /// Whether the text so far is a JSON object, whole.
+    var isWholeObject: Bool {
+        !isCut && text.last == UInt8(ascii: "}") && text.withUnsafeBytes { JournalLine.object($0) != nil }
+    }
+
     /// The line without insignificant white space, if it is a JSON object and nothing else.
     private static func object(_ line: UnsafeRawBufferPointer) -> [UInt8]? {
         let start = JSONScanner.skipWhitespace(line, at: 0)

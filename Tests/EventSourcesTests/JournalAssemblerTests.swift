@@ -61,6 +61,19 @@ private func part(_ text: String, stream: String = "a", isLast: Bool = false, at
         #expect(feed.assembler.counts == .init(entries: 3, lines: 1, parts: 3, truncated: 0, suppressed: 0, own: 0))
     }
 
+    /// journald cuts a line at 48 KiB, and drops a rest of nothing: of JSON it can be seen that nothing is missing.
+    @Test func objectsThatEndWhereTheyAreCut() throws {
+        var feed = Feed()
+        feed.add(part(#"{"message":"one"}"#), atMilliseconds: 0)
+        feed.add(part(#"{"message":"two"}"#, isLast: true), atMilliseconds: 1)
+        feed.add(part(#"{"message":"thr"#), atMilliseconds: 2)
+        feed.add(part(#"ee"}"#), atMilliseconds: 3)
+        feed.add(part(#"{"message":"four"}"#), atMilliseconds: 4)
+        feed.expire(atMilliseconds: 5000)
+        #expect(try feed.said() == ["one", "two", "three", "four"])
+        #expect(feed.events.map { $0.entry?.sequence } == [1, 2, 4, 6], "places grow")
+    }
+
     @Test func streamsInterleave() throws {
         var feed = Feed()
         feed.add(part("a1", stream: "a"))

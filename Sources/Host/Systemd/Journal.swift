@@ -133,15 +133,29 @@ public final class Journal {
         try check(sd_journal_seek_realtime_usec(handle, UInt64(max(instant.microseconds, 0))), "sd_journal_seek_realtime_usec")
     }
 
+    /// Whether the entry last read was found to be gone since this was last asked: what came behind it may be gone as well.
+    public func hasLostItsPlace() -> Bool {
+        defer { isPlaceLost = false }
+        return isPlaceLost
+    }
+    private var isPlaceLost = false
+
     private func settle(behind cursor: String) throws(SystemError) {
+        isPlaceLost = true
         guard try step(to: cursor) else { return }
-        if try check(sd_journal_test_cursor(handle, cursor), "sd_journal_test_cursor") > 0 { return }
+        if try check(sd_journal_test_cursor(handle, cursor), "sd_journal_test_cursor") > 0 {
+            isPlaceLost = false
+            return
+        }
         // Not the entry itself. Copied from /run to /var it has another sequence number, and the handle stands on the first of its
         // microsecond, of which there may be many.
         if let wanted = JournalCursor(cursor) {
             for _ in 0..<Journal.simultaneousMax {
                 guard let here = JournalCursor(try present()), here.isSimultaneous(with: wanted) else { break }
-                if here.contents == wanted.contents { return }
+                if here.contents == wanted.contents {
+                    isPlaceLost = false
+                    return
+                }
                 guard try check(sd_journal_next(handle), "sd_journal_next") > 0 else { break }
             }
             guard try step(to: cursor) else { return }
