@@ -4,7 +4,7 @@ import Base
 import Glibc
 import Storage
 
-/// Keeps a connection to the file that stands at the path, and the statements on it. Owner: the sampler.
+/// Keeps a connection to the file that stands at the path, and the statements on it. Owner: one thread at a time.
 final class GatewayDatabase {
     /// Which file it is, whatever its name.
     struct FileID: Equatable {
@@ -31,8 +31,13 @@ final class GatewayDatabase {
 
     let path: String
     var session: Session?
+    private let busyMilliseconds: Int32
 
-    init(path: String) { self.path = path }
+    /// - Parameter busyMilliseconds: how long a call waits for a writer's lock.
+    init(path: String, busyMilliseconds: Int32 = 20) {
+        self.path = path
+        self.busyMilliseconds = busyMilliseconds
+    }
 
     /// Looks at the path, and opens the file where none is open. Costs one stat(2) when nothing has changed.
     func look() -> State {
@@ -44,7 +49,7 @@ final class GatewayDatabase {
         // While it is open its inode cannot be given to another file.
         if let session { return session.file == found ? .open : .replaced }
         do throws(DatabaseError) {
-            let connection = try Connection(path: path)
+            let connection = try Connection(path: path, busyMilliseconds: busyMilliseconds)
             // SQLite opens by name as well: only if the name stood still meanwhile is it known which file that was.
             guard case .success(found) = fileAtPath() else { return .failing("the database \(path) is just being replaced") }
             session = Session(connection: connection, file: found)

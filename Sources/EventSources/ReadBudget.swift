@@ -21,6 +21,9 @@ struct ReadBudget {
     /// - Returns: whether the read should end here.
     mutating func isSpent() -> Bool {
         rows += 1
-        return rows % ReadBudget.rowsPerLook == 0 && clock.monotonic() &- began > ReadBudget.nanosecondsMax
+        return rows % ReadBudget.rowsPerLook == 0 && isOver
     }
+
+    /// The same for who does more between two looks than read a row.
+    var isOver: Bool { clock.monotonic() &- began > ReadBudget.nanosecondsMax }
 }

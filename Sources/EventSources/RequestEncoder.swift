@@ -4,7 +4,7 @@ import Base
 import Protocol
 import Storage
 
-/// Makes events of rows. Owner: the sampler.
+/// Makes events of rows. Owner: one thread.
 struct RequestEncoder {
     /// Longer texts are cut, so that one odd row cannot make an event too large to send.
     private static let errorBytesMax = 16_384
@@ -13,7 +13,7 @@ struct RequestEncoder {
     private var json = JSONWriter(reserving: 1024)
 
     /// - Parameters:
-    ///   - row: stands on a row of `RequestQueries.tail`.
+    ///   - row: stands on a row with the columns of `RequestQueries.eventRows`.
     ///   - now: stands in for a timestamp that makes no sense.
     mutating func event(_ row: Statement, timestamp: Instant?, now: Instant) -> SourceEvent {
         typealias Column = RequestQueries.Column

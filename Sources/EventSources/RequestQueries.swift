@@ -10,7 +10,7 @@ struct RequestQueries {
     static let loadRowsMax: Int64 = 1000
     static let sparseRowsMax: Int64 = 5000
 
-    /// Columns of `tail`, `load` and `fetch`; beyond `estimatedCost` only of `tail`.
+    /// Columns of `tail`, `load` and `fetch`; beyond `rowid` only of `tail`.
     enum Column {
         static let timestamp: Int32 = 0
         static let providerID: Int32 = 1
@@ -32,8 +32,14 @@ struct RequestQueries {
     }
     private static let statsColumns =
         "r.timestamp, r.provider_id, r.model_id, r.latency_ms, r.input_tokens, r.output_tokens, r.success, r.estimated_cost, r.rowid"
+    /// What an event is made of: all columns, and where they come from.
+    static let eventRows =
+        """
+        SELECT \(statsColumns), r.id, r.user_id, r.method, r.endpoint, r.status_code, r.error_message, p.name, m.name
+        FROM request_logs r LEFT JOIN providers p ON p.id = r.provider_id LEFT JOIN models m ON m.id = r.model_id
+        """
     /// Columns of `atRowid` and `backward`.
-    private static let identityColumns = "rowid, id, timestamp, latency_ms, input_tokens, output_tokens"
+    static let identityColumns = "rowid, id, timestamp, latency_ms, input_tokens, output_tokens"
 
     /// Rows behind a rowid, in order of insertion.
     let tail: Statement
@@ -55,11 +61,7 @@ struct RequestQueries {
 
     init(_ connection: Connection) throws(DatabaseError) {
         tail = try connection.prepare(
-            """
-            SELECT \(RequestQueries.statsColumns), r.id, r.user_id, r.method, r.endpoint, r.status_code, r.error_message, p.name, m.name
-            FROM request_logs r LEFT JOIN providers p ON p.id = r.provider_id LEFT JOIN models m ON m.id = r.model_id
-            WHERE r.rowid > ?1 ORDER BY r.rowid LIMIT \(RequestQueries.tailRowsMax)
-            """)
+            "\(RequestQueries.eventRows) WHERE r.rowid > ?1 ORDER BY r.rowid LIMIT \(RequestQueries.tailRowsMax)")
         atRowid = try connection.prepare("SELECT \(RequestQueries.identityColumns) FROM request_logs WHERE rowid = ?1")
         backward = try connection.prepare(
             "SELECT \(RequestQueries.identityColumns) FROM request_logs WHERE rowid < ?1 ORDER BY rowid DESC LIMIT ?2")

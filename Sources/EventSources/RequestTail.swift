@@ -41,6 +41,9 @@ struct RequestTail {
 
     private(set) var hasBegun = false
 
+    /// The place as others may know it: whatever stands up to it has been read.
+    var place: RequestPlace { RequestPlace(rowid: position, id: anchor) }
+
     /// Takes the end of the table for the place to begin at.
     ///
     /// - Parameter newFrom: rows from this instant on count as new all the same, because they were written while the

@@ -45,6 +45,15 @@ struct RowID: Hashable, Sendable {
         self.init(high: words.0, low: words.1)
     }
 
+    /// The text of the UUID that it is, if it is one.
+    var uuid: String {
+        func hex(_ word: UInt64, _ from: UInt64, _ digits: Int) -> String {
+            let text = String(word >> from & (1 << UInt64(digits * 4) - 1), radix: 16)
+            return String(repeating: "0", count: digits - text.count) + text
+        }
+        return [hex(high, 32, 8), hex(high, 16, 4), hex(high, 0, 4), hex(low, 48, 4), hex(low, 0, 12)].joined(separator: "-")
+    }
+
     /// The nil UUID, which the gateway writes where it knows no model or user.
     var isNil: Bool { high == 0 && low == 0 }
 }

@@ -10,11 +10,14 @@ public struct EnabledSources: Sendable {
     public var stats: Bool
     public var requests: Bool
     public var providers: Bool
+    /// Keeps `ProviderNames` up to date even where neither statistics nor providers are on; no source of its own.
+    public var names: Bool
 
-    public init(stats: Bool = true, requests: Bool = true, providers: Bool = true) {
+    public init(stats: Bool = true, requests: Bool = true, providers: Bool = true, names: Bool = false) {
         self.stats = stats
         self.requests = requests
         self.providers = providers
+        self.names = names
     }
 
     var channels: [SourceChannel] {
@@ -36,6 +39,8 @@ public final class Sampler: Sendable {
     private let sink: any EventSink
     private let health: SourceHealth
     private let phase: SamplerPhase
+    private let published: PublishedPlaces
+    private let names: ProviderNames
     private let subscriptions = Subscriptions()
     private let bell = Bell()
     private let controlBell = Bell()
@@ -54,11 +59,18 @@ public final class Sampler: Sendable {
     /// - Parameters:
     ///   - path: the database file, as `DatabasePath.path(of:)` takes it from the configuration.
     ///   - sink: kept until `stop`.
-    public init(path: String, enabled: EnabledSources = EnabledSources(), clock: any Clock = SystemClock(), sink: any EventSink) {
+    ///   - published: is told up to which row requests have been published; stays nil where they are not enabled.
+    ///   - names: is told the names of the providers.
+    public init(
+        path: String, enabled: EnabledSources = EnabledSources(), clock: any Clock = SystemClock(), sink: any EventSink,
+        published: PublishedPlaces = PublishedPlaces(), names: ProviderNames = ProviderNames()
+    ) {
         self.path = path
         self.enabled = enabled
         self.clock = clock
         self.sink = sink
+        self.published = published
+        self.names = names
         health = SourceHealth(enabled.channels, clock: clock)
         phase = SamplerPhase(clock: clock)
     }
@@ -112,7 +124,8 @@ public final class Sampler: Sendable {
 
     private func sample() {
         let core = SamplerCore(
-            path: path, enabled: enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions)
+            path: path, enabled: enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions,
+            published: published, names: names)
         var session: Connection?
         while !isStopping.load(ordering: .relaxed) {
             let wait = core.step()

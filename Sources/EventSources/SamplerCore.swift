@@ -28,6 +28,8 @@ final class SamplerCore {
     let phase: SamplerPhase
     let database: GatewayDatabase
     let statsTimer: StatsTimer
+    private let published: PublishedPlaces
+    private let names: ProviderNames
 
     private(set) var tail = RequestTail()
     private var reader = TimestampReader()
@@ -52,13 +54,16 @@ final class SamplerCore {
 
     init(
         path: String, enabled: EnabledSources, clock: any Clock, sink: any EventSink, health: SourceHealth,
-        phase: SamplerPhase, subscriptions: Subscriptions
+        phase: SamplerPhase, subscriptions: Subscriptions, published: PublishedPlaces = PublishedPlaces(),
+        names: ProviderNames = ProviderNames()
     ) {
         self.enabled = enabled
         self.clock = clock
         self.sink = sink
         self.health = health
         self.phase = phase
+        self.published = published
+        self.names = names
         database = GatewayDatabase(path: path)
         statsTimer = StatsTimer(subscriptions)
         started = clock.now()
@@ -154,16 +159,23 @@ final class SamplerCore {
             statsTimer.modelsMayHaveChanged = true
         }
         let now = clock.monotonic()
-        if providersStale, enabled.stats || enabled.providers,
+        if providersStale, enabled.stats || enabled.providers || enabled.names,
             providersReadAt.map({ now &- $0 >= SamplerCore.providersNanoseconds }) ?? true
         {
             if session.providers == nil { database.session?.providers = try ProviderQueries(session.connection) }
-            if let rows = try database.session?.providers?.read() { providers.update(rows) }
+            if let rows = try database.session?.providers?.read() {
+                providers.update(rows)
+                names.set(rows.map { ($0.name, $0.id) })
+            }
             providersStale = false
             providersReadAt = now
         }
         let isCheckDue = stats?.isCheckDue(monotonic: now, version: version) ?? false
-        if hasMore || isCheckDue || stats?.isLoading == true { hasMore = try !readRequests(isLast: false) }
+        if channels.isEmpty {
+            hasMore = false  // names are all that is asked for
+        } else if hasMore || isCheckDue || stats?.isLoading == true {
+            hasMore = try !readRequests(isLast: false)
+        }
         if now &- evictedAt >= SamplerCore.evictNanoseconds {
             evictedAt = now
             stats?.evict(now: clock.now())
@@ -202,6 +214,8 @@ final class SamplerCore {
             if enabled.requests, place == .lost || wasOther && !isOtherFile { sink.gap(channel: .requests, reason: .lost, dropped: nil) }
             if enabled.providers, wasOther && !isOtherFile { sink.gap(channel: .providers, reason: .lost, dropped: nil) }
             if !events.isEmpty { sink.publish(events) }
+            // Not before they are out: whoever reads rows of before up to here must not meet one that is still to come.
+            if enabled.requests, tail.hasBegun { published.request.withLock { $0 = tail.place } }
             phase.begin(.reading)
         }
         try session.connection.read { () throws(DatabaseError) in

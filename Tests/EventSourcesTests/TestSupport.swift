@@ -134,13 +134,15 @@ struct Bench {
     let health: SourceHealth
     let subscriptions = Subscriptions()
     let core: SamplerCore
+    let published = PublishedPlaces()
+    let names = ProviderNames()
 
     init(_ path: String, enabled: EnabledSources = EnabledSources(), clock: ManualClock) {
         self.clock = clock
         health = SourceHealth(enabled.channels, clock: clock)
         core = SamplerCore(
             path: path, enabled: enabled, clock: clock, sink: sink, health: health, phase: SamplerPhase(clock: clock),
-            subscriptions: subscriptions)
+            subscriptions: subscriptions, published: published, names: names)
     }
 
     /// Lets the sampler do all that is due, and a poll's time pass.
