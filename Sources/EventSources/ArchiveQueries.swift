@@ -7,7 +7,6 @@ import Storage
 struct ArchiveQueries {
     static let indexRowsMax = 4096
     static let forwardRowsMax = 512
-    static let suffixRowsMax = 4096
 
     /// Above every timestamp that can be read, since those begin with a digit.
     private static let end = "timestamp < ':'"
@@ -24,8 +23,6 @@ struct ArchiveQueries {
     let forward: Statement
     /// Timestamp and rowid behind a place of the index, in the order of texts.
     let index: Statement
-    /// Of the texts between two: how many were looked at, the last of them, and the first one that does not end as known.
-    let suffixes: Statement
 
     init(_ connection: Connection) throws(DatabaseError) {
         event = try connection.prepare("\(RequestQueries.eventRows) WHERE r.rowid = ?1")
@@ -41,17 +38,6 @@ struct ArchiveQueries {
             """
             SELECT timestamp, rowid FROM request_logs WHERE (timestamp, rowid) > (?1, ?2) AND \(ArchiveQueries.end)
             ORDER BY timestamp, rowid LIMIT \(ArchiveQueries.indexRowsMax)
-            """)
-        // ?3: known offsets; ?4 and ?5: whether texts without an offset, and with a T, are known.
-        suffixes = try connection.prepare(
-            """
-            SELECT count(*), max(timestamp), min(CASE
-                WHEN (instr(?3, substr(timestamp, -6)) > 0
-                    OR ?4 AND NOT (substr(timestamp, -3, 1) = ':' AND substr(timestamp, -6, 1) IN ('+', '-')))
-                    AND (?5 OR substr(timestamp, 11, 1) <> 'T') THEN NULL
-                ELSE timestamp END)
-            FROM (SELECT timestamp FROM request_logs WHERE timestamp > ?1 AND timestamp < ?2
-                ORDER BY timestamp LIMIT \(ArchiveQueries.suffixRowsMax))
             """)
     }
 

@@ -8,7 +8,6 @@ import Storage
 struct ZoneBounds: Sendable, Equatable {
     /// Real offsets; a row with another one is given where it happens to be met.
     private static let offsets: ClosedRange<Int64> = -12 * 60...14 * 60
-    private static let suffixesMax = 64
 
     /// In minutes; nil before the first.
     private(set) var lowest: Int64?
@@ -16,14 +15,7 @@ struct ZoneBounds: Sendable, Equatable {
     /// Whether there are texts with a T in place of the blank: they sort behind all others of their day.
     private(set) var hasT = false
 
-    /// Endings seen, for the statement `suffixes`.
-    private(set) var known = ""
-    private(set) var isPlainKnown = false
-    private var suffixes = 0
-    /// There are too many to tell: everything is assumed.
-    private(set) var isEverything = false
-
-    /// - Returns: the second since 1970 of whatever zone at which texts of an instant may begin.
+    /// Where texts of instants from this second on begin.
     func firstText(of second: Int64) -> String { ZoneBounds.text(second &+ (lowest ?? ZoneBounds.offsets.lowerBound) * 60) }
 
     /// The end of all texts of instants before this second.
@@ -51,28 +43,6 @@ struct ZoneBounds: Sendable, Equatable {
         if zone.hasT { hasT = true }
     }
 
-    /// Takes in a text that does not end as known.
-    mutating func note(unknown text: UnsafeRawBufferPointer, _ reader: inout TimestampReader) {
-        let zone = reader.read(text)?.zone
-        if let zone { note(zone) }
-        if text.count > 10, text[10] == UInt8(ascii: "T") { hasT = true }
-        let end = text.suffix(6)
-        let hasOffset = end.count == 6 && end.dropFirst(3).first == UInt8(ascii: ":")
-            && (end.first == UInt8(ascii: "+") || end.first == UInt8(ascii: "-"))
-        if zone != nil, !hasOffset {
-            isPlainKnown = true
-        } else {
-            known += "|" + String(decoding: end, as: UTF8.self)
-        }
-        suffixes += 1
-        if suffixes > ZoneBounds.suffixesMax {
-            isEverything = true
-            lowest = ZoneBounds.offsets.lowerBound
-            highest = ZoneBounds.offsets.upperBound
-            hasT = true
-        }
-    }
-
     /// `2026-03-02 14:29:45`: sorts before or equal to every text of that second, and after every text of the one before.
     private static func text(_ second: Int64) -> String {
         // Years 0 to 9999.
@@ -93,8 +63,8 @@ struct ZoneCheck {
     private var border: TableBorder?
     /// Texts above it have been looked at.
     private var doneAbove: String?
-    /// The slice of the index that is being looked at: what is behind `after` and before `until`, on the way to `target`.
-    private var pending: (after: String, until: String, target: String)?
+    /// The entry of the index that was looked at last, on the way from `target` to the end.
+    private var pending: (target: String, text: [UInt8], rowid: Int64)?
 
     /// Looks at the rows whose texts lie above `text`, and at whatever rows have come. Call within a read transaction, until
     /// it returns true; then `bounds` holds for all rows of that transaction that lie above `text`.
@@ -104,7 +74,6 @@ struct ZoneCheck {
     ) throws(DatabaseError) -> Bool {
         if self.file != file { self = ZoneCheck() }
         if let border, try !border.isInPlace(queries) { self = ZoneCheck() }
-        guard !bounds.isEverything else { return true }
         if let border, let newest = try TableBorder(queries, upTo: .max, names: 1).rowidIfAny,
             newest.subtractingReportingOverflow(max(border.rowid, 0)).partialValue > ZoneCheck.newRowsMax
         {
@@ -128,27 +97,29 @@ struct ZoneCheck {
             }
             if count < ArchiveQueries.forwardRowsMax { break }
         }
-        if pending == nil, doneAbove.map({ text < $0 }) ?? true { pending = (text, doneAbove.map { $0 + "\u{1}" } ?? ":", text) }
-        while let (after, until, target) = pending {
-            let row = queries.suffixes
-            row.bind(after, at: 1)
-            row.bind(until, at: 2)
-            row.bind(bounds.known, at: 3)
-            row.bind(bounds.isPlainKnown ? 1 : 0, at: 4)
-            row.bind(bounds.hasT ? 1 : 0, at: 5)
+        // About 0.15 s of processor time for half a million rows; an aggregate in SQL over the ends of the texts takes twice as long.
+        if doneAbove.map({ text < $0 }) ?? true, pending.map({ text < $0.target }) ?? true {
+            pending = (text, Array(text.utf8), .min)
+        }
+        while let (target, after, rowid) = pending {
+            let row = queries.index
+            after.withUnsafeBytes { row.bind($0, at: 1) }
+            row.bind(rowid, at: 2)
             defer { row.reset() }
-            guard try row.step() else { break }
-            if !row.isNull(2) {
-                row.withText(2) { bounds.note(unknown: $0, &reader) }
-                if bounds.isEverything { return true }
-            } else if row.int64(0) < ArchiveQueries.suffixRowsMax {
-                doneAbove = min(target, doneAbove ?? target)
-                pending = nil
-                if text < target { pending = (text, target + "\u{1}", text) }
-            } else {
-                pending?.after = row.string(1)
+            var count = 0
+            while try row.step() {
+                count += 1
+                if let zone = row.withText(0, { reader.read($0) })?.zone { bounds.note(zone) }
+                let isSpent = budget.isSpent()
+                if isSpent || count == ArchiveQueries.indexRowsMax {
+                    pending = (target, row.withText(0) { Array($0) }, row.int64(1))
+                    if isSpent { return false }
+                }
             }
-            if budget.isOver { return false }
+            if count < ArchiveQueries.indexRowsMax {
+                doneAbove = target
+                pending = nil
+            }
         }
         return true
     }
