@@ -163,6 +163,20 @@ import Testing
         #expect(Set(found) == Set(ids(0..<4999)))
     }
 
+    /// More rows than are found ahead, so that the index is read again after rows of another zone have come.
+    @Test(arguments: [-300, 330]) func aZoneThatComesLater(_ offset: Int64) throws {
+        database.insert(rows(0..<9000))
+        let archive = archive(PublishedPlaces(upTo: try model().last))
+        var position = archive.begin(from: at(0))
+        var found = try requestIDs(archive.next(&position, edge: HistoryEdge([uuid(8999)]), limit: 100))
+        var other = rows(9000..<9010)
+        for index in other.indices { other[index].offsetMinutes = offset }
+        other[4].at = at(8000).advanced(byMilliseconds: 500)
+        database.insert(other)
+        found += try requestIDs(archive.rest(&position, edge: HistoryEdge([uuid(9009)])))
+        #expect(found == ids(0..<8001) + [uuid(9004)] + ids(8001..<9004) + ids(9005..<9009))
+    }
+
     @Test func tableIsMadeAnew() throws {
         let clock = ManualClock(start)
         database.insert(rows(0..<10))
