@@ -40,6 +40,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     private let shards: [Shard]
     private let sampler: Sampler
     private let bridge: SourceBridge
+    private let journal: JournalSource?
     private let heartbeat: Heartbeat
     private let acceptors: AcceptorPool
     private let addresses: [ListenAddress]
@@ -64,20 +65,36 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         guard let databasePath = demo?.databasePath ?? DatabasePath.path(of: connection) else {
             throw StartError(description: "database.connection '\(connection)' names no file; give a path or file:PATH")
         }
+        let published = PublishedPlaces()
+        let names = ProviderNames()
+        // The demo's gateway has no unit: its lines come straight from it.
+        let readsJournal = settings.sources.journal.enabled && demo == nil
         sampler = Sampler(
             path: databasePath,
             enabled: EnabledSources(
                 stats: settings.sources.statsEnabled, requests: settings.sources.requestsEnabled,
-                providers: settings.sources.providersEnabled), sink: bridge)
+                providers: settings.sources.providersEnabled, names: readsJournal), sink: bridge, published: published, names: names)
         bridge.sampler.withLock { [sampler] in $0 = sampler }
         hub.setStatsSource(bridge)
+        let journalOptions = readsJournal
+            ? JournalOptions(units: settings.sources.journal.units, own: .present(), bytesMax: settings.broadcast.maxEventBytes) : nil
+        journal = journalOptions.map { [bridge] in JournalSource($0, names: names, published: published, sink: bridge) }
+        hub.setArchive(
+            SourceArchive(
+                databasePath: settings.sources.requestsEnabled ? databasePath : nil, journal: journalOptions, published: published,
+                names: names
+            ) { [sampler, journal, settings] in
+                if settings.sources.requestsEnabled { sampler.settle() }
+                journal?.settle()
+            })
         var routing = RouterOptions(
             identity: Identity(
                 name: "goleapai-ws", version: Version.number, commit: Version.commit, swift: Version.swift),
             broadcast: BroadcastLimits(
                 eventsPerSecond: settings.broadcast.eventsPerSecond, burst: settings.broadcast.burst,
                 eventBytesMax: settings.broadcast.maxEventBytes, batchBytesMax: settings.broadcast.maxBatchBytes),
-            sources: { [sampler] in sampler.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
+            sources: { [sampler, journal] in (sampler.status() + (journal.map { [$0.status()] } ?? [])).map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
+        if let counters = journal?.counters { routing.sourceCounters = { counters.all } }
         routing.publicURL = settings.server.publicURL
         routing.allowedOrigins = settings.server.allowedOrigins
         routing.servesWebSockets = settings.websocket.enabled
@@ -90,7 +107,11 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         hub.attach(shards)
         (acceptors, addresses) = try Service.listen(settings, shards)
         heartbeat = Heartbeat(
-            hub: hub, isAlive: { [bridge] in bridge.samplerAnswered() })
+            hub: hub,
+            isAlive: { [bridge, journal] in
+                journal?.check()
+                return bridge.samplerAnswered()
+            })
     }
 
     private static func listen(_ settings: Settings, _ shards: [Shard]) throws -> (AcceptorPool, [ListenAddress]) {
@@ -129,6 +150,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     func start() throws {
         for shard in shards { shard.start() }
         sampler.start()
+        if let error = journal?.start() { throw error }
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
         heartbeat.start()
         try acceptors.start(threads: 2)
@@ -172,6 +194,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
 
     private func finish() -> Never {
         sampler.stop()
+        journal?.stop()
         demo?.stop()
         hub.stopReplays()
         Log.info("stopped")
@@ -217,17 +240,7 @@ final class SourceBridge: EventSink, StatsSource {
     init(hub: Hub) { self.hub = hub }
 
     func publish(_ events: [SourceEvent]) {
-        hub.publish(
-            events.map { event in
-                switch event.kind {
-                case .request:
-                    EventDraft(channel: .requests, type: "request", timestamp: event.timestamp, data: event.data, origin: .table)
-                case .providerStatus:
-                    EventDraft(
-                        channel: .providers, type: "provider_status", timestamp: event.timestamp, data: event.data, isConflatable: true)
-                case .log: EventDraft(channel: .logs, type: "log", timestamp: event.timestamp, data: event.data)
-                }
-            })
+        hub.publish(events.map { EventDraft($0) })
     }
 
     func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?) {

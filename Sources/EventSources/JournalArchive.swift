@@ -49,6 +49,22 @@ public final class JournalArchive {
     /// Where a replay begins.
     public func position(from instant: Instant) -> Position { Position(from: instant, assembler: JournalAssembler(options)) }
 
+    /// Why the journal has nothing for us, although it can be opened; nil where it has.
+    public var obstacle: String? {
+        guard options.directory == nil else { return nil }
+        let access = JournalDirectories.look().access
+        return access == .ok ? nil : access.sentence
+    }
+
+    /// At least how many events there are from an instant on; `max + 1` where there are more than `max`.
+    /// - Throws: `SystemError` where the journal cannot be read.
+    public func count(from: Instant, max: Int) throws(SystemError) -> Int {
+        close()
+        let journal = try options.open()
+        try journal.seek(to: from.advanced(byMilliseconds: -JournalArchive.leadMilliseconds))
+        return try journal.skip(max + 1)
+    }
+
     /// Closes the journal's files until the next read; to be called where a replay is given up. An open journal holds a
     /// descriptor per file, and the space of deleted ones.
     public func close() {

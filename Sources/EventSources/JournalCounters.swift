@@ -24,6 +24,14 @@ public final class JournalCounters: Sendable {
     /// Lines of this daemon, which are not fed back.
     public var own: UInt64 { skipped.load(ordering: .relaxed) }
 
+    /// All of them, by the names of `/admin/ws/stats`.
+    public var all: [(name: String, count: Int64)] {
+        [
+            ("journal_entries", entries), ("journal_lines", lines), ("journal_parts", parts), ("journal_truncated", truncated),
+            ("journal_suppressed", suppressed), ("journal_own", own),
+        ].map { ($0.0, Int64(clamping: $0.1)) }
+    }
+
     func set(_ counts: JournalAssembler.Counts) {
         read.store(counts.entries, ordering: .relaxed)
         published.store(counts.lines, ordering: .relaxed)

@@ -43,6 +43,7 @@ public final class Sampler: Sendable {
     private let names: ProviderNames
     private let subscriptions = Subscriptions()
     private let bell = Bell()
+    private let rounds = Rounds()
     private let controlBell = Bell()
     /// Rung by each thread as it ends.
     private let ended = (sampler: Bell(), control: Bell())
@@ -110,6 +111,10 @@ public final class Sampler: Sendable {
     /// One entry per enabled source.
     public func status() -> [SourceStatus] { health.status() }
 
+    /// Comes back when what was committed to the database before has been published, at the latest after a quarter of a second. Not on the
+    /// sampler's own threads.
+    public func settle() { rounds.settle(nanoseconds: 250_000_000) { bell.ring() } }
+
     /// Asks for a sign of life; `lastBeat` becomes the token soon, also while a read of the database hangs, but not
     /// when the sampler itself does.
     public func beat(_ token: UInt64) {
@@ -129,6 +134,7 @@ public final class Sampler: Sendable {
         var session: Connection?
         while !isStopping.load(ordering: .relaxed) {
             let wait = core.step()
+            if wait > 0 { rounds.complete() }
             if core.database.session?.connection !== session {
                 session = core.database.session?.connection
                 let current = session?.interrupter

@@ -13,6 +13,12 @@ public final class ReplayPool: Sendable {
         var idle = 0
         var isStopping = false
         var archive: (any Archive)?
+        /// KeptReader whose threads have ended; what they have found out serves the next ones.
+        var readers: [KeptReader] = []
+    }
+    /// A reader between two threads.
+    private struct KeptReader: @unchecked Sendable {  // Sendable because it is one thread's at a time, handed over under the lock.
+        let reader: any ArchiveReader
     }
     private let state = Locked(State())
     private let ready = DispatchSemaphore(value: 0)
@@ -72,8 +78,12 @@ public final class ReplayPool: Sendable {
     private func run() {
         // Live delivery comes first: threads of ours that wait for the same core go before this one.
         Thread.lowerPriority()
-        let reader = state.withLock { $0.archive }?.makeReader()
-        defer { reader?.close() }
+        let (kept, archive) = state.withLock { ($0.readers.popLast(), $0.archive) }
+        let reader = kept?.reader ?? archive?.makeReader()
+        defer {
+            reader?.close()
+            if let reader { state.withLock { $0.readers.append(KeptReader(reader: reader)) } }
+        }
         while true {
             state.withLock { $0.idle += 1 }
             let result = ready.wait(timeout: .now() + 5)

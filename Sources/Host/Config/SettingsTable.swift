@@ -83,15 +83,15 @@ extension Setting {
         integer("history.max_bytes", \.history.maxBytes, 65_536...8_589_934_592, "bytes", "Bytes kept."),
         duration("history.max_age", \.history.maxAge, .seconds(1)...(.seconds(604_800)), "Events older than this are forgotten."),
 
-        integer("replay.max_events", \.replay.maxEvents, 1...10_000_000, "events", hasEffect: false, "Events in one replay."),
-        integer("replay.max_seconds", \.replay.maxSeconds, 1...3600, "seconds", hasEffect: false, "Seconds one replay may take."),
-        integer("replay.concurrent", \.replay.concurrent, 1...1000, "replays", hasEffect: false, "Replays at once; more wait for their turn."),
+        integer("replay.max_events", \.replay.maxEvents, 1...10_000_000, "events", "Events in one replay."),
+        integer("replay.max_seconds", \.replay.maxSeconds, 1...3600, "seconds", "Seconds one replay may take."),
+        integer("replay.concurrent", \.replay.concurrent, 1...1000, "replays", "Replays at once; more wait for their turn."),
 
         boolean("sources.stats.enabled", \.sources.statsEnabled, "Statistics over the gateway's requests: stats_update."),
         boolean("sources.requests.enabled", \.sources.requestsEnabled, "Each request of the gateway: request."),
         boolean("sources.providers.enabled", \.sources.providersEnabled, "Changes in the health of providers: provider_status."),
-        boolean("sources.journal.enabled", \.sources.journal.enabled, hasEffect: false, "The gateway's log from the journal: log."),
-        list("sources.journal.units", \.sources.journal.units, TextRules.unit, hasEffect: false, "Units whose lines are read."),
+        boolean("sources.journal.enabled", \.sources.journal.enabled, "The gateway's log from the journal: log."),
+        list("sources.journal.units", \.sources.journal.units, TextRules.unit, "Units whose lines are read."),
 
         choice("auth.mode", \.auth.mode, "none: whoever reaches the port. gateway: the gateway's own tokens and API keys. This version serves none only, on loopback addresses."),
         text("auth.jwt_secret", \.auth.jwtSecret, TextRules.any, hasEffect: false, "The gateway's secret for tokens. Better in a file of its own: jwt_secret_file."),

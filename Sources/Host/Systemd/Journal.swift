@@ -187,6 +187,12 @@ public final class Journal {
         return entry
     }
 
+    /// Passes over entries.
+    /// - Returns: how many; fewer than `count` at the end.
+    public func skip(_ count: Int) throws(SystemError) -> Int {
+        Int(try check(sd_journal_next_skip(handle, UInt64(clamping: count)), "sd_journal_next_skip"))
+    }
+
     private func advance() throws(SystemError) -> Bool {
         if isPending {
             isPending = false
