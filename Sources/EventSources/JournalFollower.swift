@@ -12,7 +12,7 @@ final class JournalFollower {
     static let batchBytesMax = 1_048_576
     static let retryNanoseconds: UInt64 = 1_000_000_000
     /// A reader that was not level for so long may miss lines when entries behind the last one it read are gone.
-    static let levelNanosecondsMax: UInt64 = 1_000_000_000
+    static let levelNanosecondsMax: UInt64 = 100_000_000
     /// Directories that come are looked for this often.
     static let lookNanoseconds: UInt64 = 3_000_000_000
     /// The first lines wait so long for the names of the providers.
