@@ -83,14 +83,14 @@ extension Setting {
         integer("history.max_bytes", \.history.maxBytes, 65_536...8_589_934_592, "bytes", "Bytes kept."),
         duration("history.max_age", \.history.maxAge, .seconds(1)...(.seconds(604_800)), "Events older than this are forgotten."),
 
-        integer("replay.max_events", \.replay.maxEvents, 1...10_000_000, "events", "Events in one replay."),
-        integer("replay.max_seconds", \.replay.maxSeconds, 1...3600, "seconds", "Seconds one replay may take."),
-        integer("replay.concurrent", \.replay.concurrent, 1...1000, "replays", "Replays at once; more wait for their turn."),
+        integer("replay.max_events", \.replay.maxEvents, 1...10_000_000, "events", "Events in one replay; older ones are left out, and told as a gap."),
+        integer("replay.max_seconds", \.replay.maxSeconds, 1...3600, "seconds", "Seconds one replay may spend on reading the database and the journal."),
+        integer("replay.concurrent", \.replay.concurrent, 1...1000, "replays", "Replays read at the same time; more wait for their turn."),
 
         boolean("sources.stats.enabled", \.sources.statsEnabled, "Statistics over the gateway's requests: stats_update."),
         boolean("sources.requests.enabled", \.sources.requestsEnabled, "Each request of the gateway: request."),
         boolean("sources.providers.enabled", \.sources.providersEnabled, "Changes in the health of providers: provider_status."),
-        boolean("sources.journal.enabled", \.sources.journal.enabled, "The gateway's log from the journal: log."),
+        boolean("sources.journal.enabled", \.sources.journal.enabled, "The gateway's log from the journal: log. Reading it takes the group systemd-journal."),
         list("sources.journal.units", \.sources.journal.units, TextRules.unit, "Units whose lines are read."),
 
         choice("auth.mode", \.auth.mode, "none: whoever reaches the port. gateway: the gateway's own tokens and API keys. This version serves none only, on loopback addresses."),
