@@ -44,7 +44,7 @@ conformance: release .venv/ready ## the Autobahn cases against the daemon's conn
 	.ci/conformance
 
 fuzz: deps      ## parsers against random input, longer than in `make test`
-	GOLEAPAI_WS_FUZZ_ROUNDS=200000 $(SWIFT) test $(DEBUG) --disable-xctest --filter 'ProtocolTests|JournalFuzzTests'
+	GOLEAPAI_WS_FUZZ_ROUNDS=200000 $(SWIFT) test $(DEBUG) --disable-xctest --filter '[Ff]uzz|ProtocolTests|JournalCursorTests'
 
 tsan: deps test-deps ## unit tests, and the daemon under the integration tests, under the thread sanitizer
 	$(SWIFT) test $(DEBUG) --disable-xctest --sanitize=thread --scratch-path .build-tsan

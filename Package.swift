@@ -52,12 +52,12 @@ let package = Package(
             name: "TestSupport", dependencies: ["Base", "Protocol", "Fanout"], path: "Tests/TestSupport", swiftSettings: strict),
 
         tests(of: "Base", uses: ["Base", "TestSupport"]),
-        tests(of: "Protocol", uses: ["Protocol"]),
+        tests(of: "Protocol", uses: ["Protocol", "TestSupport"]),
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
-        tests(of: "Host", uses: ["Host", "Base"]),
+        tests(of: "Host", uses: ["TestSupport", "Host", "Base"]),
         tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),
         tests(of: "Server", uses: ["Base", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
-        tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite"]),
+        tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
         tests(of: "Daemon", uses: ["Daemon"]),
     ]

@@ -36,10 +36,13 @@ struct Lanes: Equatable {
     /// Calls `body` for each channel that has any.
     @inline(__always)
     func forEach(_ body: (Channel, UInt64) -> Void) {
-        if bits == 0 { return }
-        for channel in Channel.allCases {
-            let count = self[channel]
-            if count > 0 { body(channel, count) }
+        // Mostly one lane is in use: only those that are, are looked at.
+        var rest = bits
+        while rest != 0 {
+            let lane = UInt64(truncatingIfNeeded: rest.trailingZeroBitCount) / Lanes.width
+            let shift = lane &* Lanes.width
+            if let channel = Channel(rawValue: UInt8(truncatingIfNeeded: lane)) { body(channel, rest >> shift & Lanes.mask) }
+            rest &= ~(Lanes.mask << shift)
         }
     }
 

@@ -226,7 +226,7 @@ extension Shard {
             return
         }
         // There is room for the next part of a replay.
-        if let job = client.pointee.details.backlog?.job, job.isWaitingForRoom { goOn(job) }
+        if client.pointee.flags.contains(.behind), let job = client.pointee.details.backlog?.job, job.isWaitingForRoom { goOn(job) }
         if client.pointee.flags.contains(.inputPaused) {
             client.pointee.flags.remove(.inputPaused)
             client.pointee.flags.insert(.moreInput)

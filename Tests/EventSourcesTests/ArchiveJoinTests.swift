@@ -1,6 +1,7 @@
 // The archive beside a live reader: what is read from it, what history holds and what comes live later is every row once.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import EventSources

@@ -1,6 +1,7 @@
 // Rows of before against a plain model: every zone, order of insertion, beginning, end and border.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import EventSources

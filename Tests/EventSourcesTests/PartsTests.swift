@@ -1,6 +1,7 @@
 // The sampler's small parts, each against a plain model of itself.
 
 import Base
+import TestSupport
 import Testing
 
 @testable import EventSources

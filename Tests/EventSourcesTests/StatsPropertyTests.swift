@@ -2,6 +2,7 @@
 
 import Base
 import Protocol
+import TestSupport
 import Testing
 
 @testable import EventSources

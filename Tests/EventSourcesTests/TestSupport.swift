@@ -179,21 +179,6 @@ struct Bench {
 
 struct NothingCame: Error {}
 
-/// Numbers that are the same each time.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 &+ 1 }
-
-    // SplitMix64.
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-}
-
 func uuid(_ number: Int) -> String {
     let digits = String(number, radix: 16)
     let tail = String(repeating: "0", count: 12 - digits.count) + digits

@@ -19,6 +19,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
     public mutating func pick<Choice>(_ choices: [Choice]) -> Choice { choices[int(0..<choices.count)] }
     public mutating func int(_ range: Range<Int>) -> Int { Int.random(in: range, using: &self) }
     public mutating func int(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &self) }
+    public mutating func bytes(_ count: Int) -> [UInt8] { (0..<count).map { _ in UInt8.random(in: 0...255, using: &self) } }
     /// True in `percent` of a hundred cases.
     public mutating func chance(_ percent: Int) -> Bool { int(0..<100) < percent }
 }
