@@ -243,20 +243,7 @@ final class SourceBridge: EventSink, StatsSource {
         hub.publish(events.map { EventDraft($0) })
     }
 
-    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?) {
-        var writer = JSONWriter()
-        writer.beginObject()
-        writer.key("reason")
-        writer.string(reason.rawValue)
-        writer.key("channels")
-        writer.beginArray()
-        writer.string(channel.rawValue)
-        writer.endArray()
-        if let dropped {
-            writer.key("dropped")
-            writer.int(dropped)
-        }
-        writer.endObject()
+    func gap(channel: SourceChannel, reason: SourceGap) {
         let target: Channel =
             switch channel {
             case .stats: .stats
@@ -265,7 +252,7 @@ final class SourceBridge: EventSink, StatsSource {
             case .logs: .logs
             }
         hub.publish([
-            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: writer.bytes, passesFilters: true)
+            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: reason.data(channel), passesFilters: true)
         ])
     }
 

@@ -181,15 +181,16 @@ extension EventDraft {
             case .request: (.requests, "request")
             case .providerStatus: (.providers, "provider_status")
             case .log: (.logs, "log")
+            case .gap: (.logs, "gap")
             }
         let origin: EventOrigin =
             switch event.kind {
             case .request: .table
             case .providerStatus: .producer
-            case .log: event.entry.map { .journal(sequenceID: $0.sequenceID, sequence: $0.sequence) } ?? .producer
+            case .log, .gap: event.entry.map { .journal(sequenceID: $0.sequenceID, sequence: $0.sequence) } ?? .producer
             }
         self.init(
             channel: channel, type: type, timestamp: event.timestamp, data: event.data, isConflatable: event.kind == .providerStatus,
-            origin: origin)
+            passesFilters: event.kind == .gap, origin: origin)
     }
 }

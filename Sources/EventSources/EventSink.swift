@@ -1,6 +1,7 @@
 // What the sources say, and to whom: the only words between the sources and the rest of the daemon.
 
 import Base
+import Protocol
 
 /// A channel that a source feeds: the first three from the database, `logs` from the journal.
 public enum SourceChannel: String, CaseIterable, Sendable {
@@ -16,6 +17,27 @@ public enum SourceGap: String, Sendable {
     case lag = "source_lag"
     /// The database was replaced and what only the old one held is lost, or the journal says itself that it has lost lines.
     case lost = "source_lost"
+}
+
+extension SourceGap {
+    /// The data of a `gap`.
+    /// - Parameter dropped: how many events are missing, where the source says it.
+    public func data(_ channel: SourceChannel, dropped: UInt64? = nil) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("reason")
+        writer.string(rawValue)
+        writer.key("channels")
+        writer.beginArray()
+        writer.string(channel.rawValue)
+        writer.endArray()
+        if let dropped {
+            writer.key("dropped")
+            writer.int(Int64(clamping: dropped))
+        }
+        writer.endObject()
+        return writer.bytes
+    }
 }
 
 /// The span of time that a `stats_update` counts.
@@ -38,7 +60,11 @@ public enum StatsWindow: String, CaseIterable, Sendable {
 
 /// One event of a source, ready to be given an id and sent.
 public struct SourceEvent: Sendable {
-    public enum Kind: Sendable { case request, providerStatus, log }
+    public enum Kind: Sendable {
+        case request, providerStatus, log
+        /// Lines are missing here: the journal says so itself. The data is that of a `gap`.
+        case gap
+    }
 
     public let kind: Kind
     /// When it happened: the row's own instant, the journal entry's, or for a change that mere time brought the moment it fell due.
@@ -62,8 +88,7 @@ public protocol EventSink: AnyObject, Sendable {
     /// New events in the order in which they are to be sent; one call per batch, never empty.
     func publish(_ events: [SourceEvent])
     /// Events of a channel may be missing or late from here on.
-    /// - Parameter dropped: how many are missing, where the source says it.
-    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?)
+    func gap(channel: SourceChannel, reason: SourceGap)
     /// The present state of every provider (the `data` of a `provider_status`), sorted by id; whenever it changed.
     func providerStates(_ states: [(id: String, data: [UInt8])])
     /// A `stats_update` computed for the subscribers of one window and interval (seconds), for exactly the instant `at`.

@@ -28,7 +28,7 @@ public final class JournalArchive {
     /// Reading begins so much earlier, so that lines in several parts are whole.
     static let leadMilliseconds: Int64 = 2000
     /// Of events that one read makes at most, about.
-    static let bytesMax = 4_194_304
+    static let bytesMax = 262_144
 
     private let options: JournalOptions
     private let names: ProviderNames
@@ -126,7 +126,7 @@ public final class JournalArchive {
     private func read(_ position: inout Position, until: Instant?, end: End, limit: Int, deadline: UInt64) throws(SystemError) {
         let journal = try opened(at: position)
         var bytes = 0
-        var output: [JournalAssembler.Output] = []
+        var output: [SourceEvent] = []
         repeat {
             let entry = try journal.next()
             // Time is that of the entries: live, parts of a line come as they are written.
@@ -140,7 +140,7 @@ public final class JournalArchive {
                 position.assembler.expire(at: time, names: names, into: &output)
                 position.hasReachedEnd = true
             }
-            for case .event(let event) in output where isWanted(event, from: position.from, until: until, end: end) {
+            for event in output where isWanted(event, from: position.from, until: until, end: end) {
                 position.waiting.append(event)
                 bytes += event.data.count
             }

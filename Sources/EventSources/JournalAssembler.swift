@@ -33,13 +33,6 @@ extension JournalEntry {
 
 /// Makes events of entries in the order of the journal. A value, so that the archive can keep one between two reads.
 struct JournalAssembler: Sendable {
-    /// What comes out.
-    enum Output: Sendable {
-        case event(SourceEvent)
-        /// Lines are missing here; nil: nobody knows how many.
-        case gap(dropped: Int?)
-    }
-
     /// What has been seen so far.
     struct Counts: Sendable, Equatable {
         var entries: UInt64 = 0
@@ -78,7 +71,7 @@ struct JournalAssembler: Sendable {
     /// - Parameters:
     ///   - time: nanoseconds on any clock, by which unfinished lines are given out.
     ///   - output: gets what has become complete: mostly one event, at most a few.
-    mutating func add(_ entry: JournalEntry, at time: UInt64, names: ProviderNames, into output: inout [Output]) {
+    mutating func add(_ entry: JournalEntry, at time: UInt64, names: ProviderNames, into output: inout [SourceEvent]) {
         expire(at: time, names: names, into: &output)
         counts.entries &+= 1
         let before = last
@@ -113,7 +106,7 @@ struct JournalAssembler: Sendable {
     }
 
     /// Gives out the lines whose rest has not come in time.
-    mutating func expire(at time: UInt64, names: ProviderNames, into output: inout [Output]) {
+    mutating func expire(at time: UInt64, names: ProviderNames, into output: inout [SourceEvent]) {
         while let index = pending.firstIndex(where: { time > $0.time && time - $0.time > JournalAssembler.partNanosecondsMax }) {
             giveUp(at: index, names, into: &output)
         }
@@ -122,7 +115,7 @@ struct JournalAssembler: Sendable {
     /// Whether there are unfinished lines that began before this instant.
     func isPending(before instant: Instant) -> Bool { pending.contains { $0.line.timestamp < instant } }
 
-    private mutating func giveUp(at index: Int, _ names: ProviderNames, into output: inout [Output]) {
+    private mutating func giveUp(at index: Int, _ names: ProviderNames, into output: inout [SourceEvent]) {
         var line = pending.remove(at: index).line
         if !line.isWholeObject { line.isCut = true }
         guard let last else { return }
@@ -132,22 +125,26 @@ struct JournalAssembler: Sendable {
         emit(line, at: place, names, into: &output)
     }
 
-    private mutating func emit(_ line: JournalLine, at place: JournalPlace, _ names: ProviderNames, into output: inout [Output]) {
+    private mutating func emit(_ line: JournalLine, at place: JournalPlace, _ names: ProviderNames, into output: inout [SourceEvent]) {
         let (data, isTruncated) = line.data(bytesMax: options.bytesMax, names: names)
         counts.lines &+= 1
         if isTruncated { counts.truncated &+= 1 }
-        output.append(.event(SourceEvent(kind: .log, timestamp: line.timestamp, data: data, entry: place)))
+        output.append(SourceEvent(kind: .log, timestamp: line.timestamp, data: data, entry: place))
     }
 
     // MARK: notices and own lines
 
-    private mutating func notice(_ entry: JournalEntry, isSuppression: Bool, into output: inout [Output]) {
-        guard isSuppression else { return output.append(.gap(dropped: nil)) }
-        // The unit is a field only while journald still knows the process; its text always ends with it.
-        let text = String(decoding: entry.message, as: UTF8.self)
-        guard options.units.contains(where: { entry.objectUnit == $0 || text.hasSuffix(" from \($0)") }) else { return }
-        counts.suppressed &+= entry.dropped ?? 0
-        output.append(.gap(dropped: entry.dropped.map { Int(clamping: $0) }))
+    private mutating func notice(_ entry: JournalEntry, isSuppression: Bool, into output: inout [SourceEvent]) {
+        if isSuppression {
+            // The unit is a field only while journald still knows the process; its text always ends with it.
+            let text = String(decoding: entry.message, as: UTF8.self)
+            guard options.units.contains(where: { entry.objectUnit == $0 || text.hasSuffix(" from \($0)") }) else { return }
+            counts.suppressed &+= entry.dropped ?? 0
+        }
+        output.append(
+            SourceEvent(
+                kind: .gap, timestamp: entry.realtime, data: SourceGap.lost.data(.logs, dropped: isSuppression ? entry.dropped : nil),
+                entry: entry.place))
     }
 
     private func isOwn(_ entry: JournalEntry) -> Bool {

@@ -28,7 +28,7 @@ final class JournalFollower {
     private let counters: JournalCounters
 
     private var assembler: JournalAssembler
-    private var output: [JournalAssembler.Output] = []
+    private var output: [SourceEvent] = []
     private var journal: Journal?
     /// Since when events are wanted; nil until the journal has been open for the first time.
     private var began: (wall: Instant, monotonic: UInt64)?
@@ -138,7 +138,7 @@ final class JournalFollower {
                 let entry = try journal.next()
                 // Who had read everything a moment ago misses nothing when old entries go.
                 if journal.hasLostItsPlace(), clock.monotonic() &- levelAt > JournalFollower.levelNanosecondsMax {
-                    output.append(.gap(dropped: nil))
+                    output.append(SourceEvent(kind: .gap, timestamp: clock.now(), data: SourceGap.lost.data(.logs)))
                 }
                 guard let entry else {
                     isAtEnd = true
@@ -167,22 +167,9 @@ final class JournalFollower {
 
     /// Gives everything to the sink in its order.
     private func deliver() {
-        var events: [SourceEvent] = []
-        func publish() {
-            if !events.isEmpty { sink.publish(events) }
-            events.removeAll(keepingCapacity: true)
+        for start in stride(from: 0, to: output.count, by: JournalFollower.batchMax) {
+            sink.publish(Array(output[start..<min(start + JournalFollower.batchMax, output.count)]))
         }
-        for item in output {
-            switch item {
-            case .event(let event):
-                events.append(event)
-                if events.count == JournalFollower.batchMax { publish() }
-            case .gap(let dropped):
-                publish()
-                sink.gap(channel: .logs, reason: .lost, dropped: dropped)
-            }
-        }
-        publish()
         output.removeAll(keepingCapacity: true)
     }
 }

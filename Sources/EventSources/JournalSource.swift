@@ -73,7 +73,7 @@ public final class JournalSource: Sendable {
         let (phase, nanoseconds) = phase.now
         let hangs = phase == .reading && nanoseconds >= JournalSource.hangNanoseconds
         for channel in health.check(hanging: hangs ? "a read of the journal does not come back" : nil) {
-            sink.gap(channel: channel, reason: .lag, dropped: nil)
+            sink.gap(channel: channel, reason: .lag)
         }
     }
 

@@ -158,7 +158,7 @@ public final class Sampler: Sendable {
             let hangs = phase == .reading && nanoseconds >= Sampler.hangNanoseconds
             if hangs { interrupter.withLock { $0?.interrupt() } }
             for channel in health.check(hanging: hangs ? "a read of the database \(path) does not come back" : nil) {
-                sink.gap(channel: channel, reason: .lag, dropped: nil)
+                sink.gap(channel: channel, reason: .lag)
             }
             controlBell.sleep(nanoseconds: Sampler.controlNanoseconds)
         }

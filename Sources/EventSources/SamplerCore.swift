@@ -211,8 +211,8 @@ final class SamplerCore {
         // What was read before an error stays read: the tail's position has moved past it, so it has to be told.
         defer {
             phase.begin(.working)
-            if enabled.requests, place == .lost || wasOther && !isOtherFile { sink.gap(channel: .requests, reason: .lost, dropped: nil) }
-            if enabled.providers, wasOther && !isOtherFile { sink.gap(channel: .providers, reason: .lost, dropped: nil) }
+            if enabled.requests, place == .lost || wasOther && !isOtherFile { sink.gap(channel: .requests, reason: .lost) }
+            if enabled.providers, wasOther && !isOtherFile { sink.gap(channel: .providers, reason: .lost) }
             if !events.isEmpty { sink.publish(events) }
             // Not before they are out: whoever reads rows of before up to here must not meet one that is still to come.
             if enabled.requests, tail.hasBegun { published.request.withLock { $0 = tail.place } }

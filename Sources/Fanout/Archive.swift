@@ -115,6 +115,16 @@ public final class HistoryView {
         return found
     }()
 
+    /// When the event of a sequence happened; nil beyond the last.
+    func timestamp(of sequence: UInt64) -> Instant? {
+        var found: Instant?
+        forEach(from: sequence) { _, _, entry in
+            found = Instant(microseconds: entry.pointee.timestamp)
+            return false
+        }
+        return found
+    }
+
     /// Finds where the last `count` events begin that pass, and how many pass before that.
     func place(ofLast count: Int, passing evaluator: Evaluator, notBefore: Instant?) -> (first: UInt64, found: Int, before: Int) {
         var first = until

@@ -128,15 +128,20 @@ enum ControlMessage {
         return encode(type, at: timestamp, id: id, data: writer.bytes)
     }
 
-    static func welcome(epoch: Epoch, sequence: UInt64, limits: Limits, role: String, at timestamp: Instant) -> [UInt8] {
+    /// - Parameter position: what is settled for the client; nil where a replay begins at a time.
+    static func welcome(
+        epoch: Epoch, sequence: UInt64, position: String?, limits: Limits, role: String, at timestamp: Instant
+    ) -> [UInt8] {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("epoch")
         writer.string(epoch.description)
         writer.key("sequence")
         writer.int(Int64(clamping: sequence))
-        writer.key("position")
-        writer.string(epoch.id(sequence))
+        if let position {
+            writer.key("position")
+            writer.string(position)
+        }
         writer.key("heartbeat_interval")
         writer.int(limits.heartbeatInterval.components.seconds)
         writer.key("client_timeout")

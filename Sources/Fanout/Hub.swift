@@ -40,6 +40,8 @@ public final class Hub: Sendable {
         var textClients = 0
         /// The newest state of each provider, by the provider's id: what the next one supersedes.
         var newestStates: [[UInt8]: UInt64] = [:]
+        /// Per real channel: the latest instant of an event that only history had, and has let go of.
+        var lastUnkept = InlineArray<4, Int64>(repeating: .min)
         var shards: [Shard] = []
         var stats: [StatsGroup: StatsState] = [:]
         var statsNumbers: UInt32 = 0
@@ -176,6 +178,7 @@ public final class Hub: Sendable {
             state.events -= oldest.count
             state.bytes -= oldest.bytesUsed
             for shard in state.shards { shard.post { $0.letGo(oldest) } }
+            for channel in 0..<4 { state.lastUnkept[channel] = max(state.lastUnkept[channel], oldest.lastUnkept[channel]) }
             if let first = state.history.first?.firstSequence {
                 for (provider, sequence) in state.newestStates where sequence < first { state.newestStates[provider] = nil }
             }
@@ -278,6 +281,14 @@ public final class Hub: Sendable {
         }
         if isWhole { return started }
         return clock.now().advanced(byMilliseconds: -Int64(clamping: (now > first ? now - first : 0) / 1_000_000))
+    }
+
+    /// Those of some channels on which events from an instant on are gone: history has let go of them, and no source keeps them. Any thread.
+    func gone(of channels: ChannelSet, since: Instant) -> ChannelSet {
+        let last = state.withLock { $0.lastUnkept }
+        return channels.channels.reduce(into: []) {
+            if $1 != .all, last[Int($1.rawValue)] >= since.microseconds { $0.insert(ChannelSet($1)) }
+        }
     }
 
     /// How many events history holds, their bytes, and the first sequence that can be asked for.

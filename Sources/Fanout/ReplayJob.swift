@@ -24,7 +24,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     /// Its client's ring has to run empty before the next part is read. The shard's.
     var isWaitingForRoom = false
 
-    private let isCancelled = Atomic<Bool>(false)
+    private let cancelled = Atomic<Bool>(false)
     private var position: (any ArchivePosition)?
     /// Events at the very first instant that are one too many.
     private var skipped: (instant: Instant, count: Int)?
@@ -52,11 +52,12 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     }
 
     /// The client is gone. Any thread.
-    func cancel() { isCancelled.store(true, ordering: .relaxed) }
+    func cancel() { cancelled.store(true, ordering: .relaxed) }
+    var isCancelled: Bool { cancelled.load(ordering: .relaxed) }
 
     /// Does what comes next. On a thread of the pool.
     func step(_ reader: (any ArchiveReader)?, _ pool: ReplayPool) {
-        if isCancelled.load(ordering: .relaxed) { return }
+        if isCancelled { return }
         if position == nil { plan(reader, pool) } else if let reader { read(reader, pool) }
     }
 
@@ -74,13 +75,22 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let isCut = limit < last ?? .max
         // Where history begins at this very instant, more of the same may lie before it.
         guard let reader, let since, !archived.isEmpty, place.found < limit, since <= hub.coverage().advanced(byMilliseconds: 1) else {
-            var cut: Int? = isCut && place.before > 0 ? place.before : nil
+            let first = place.first
             // History has moved on since the replay was asked for; how much of it would have passed is not known any more.
             let isShort = archived.isEmpty && view.from > from && place.found < limit
-            if isShort { cut = nil }
-            let gap = isShort || cut != nil ? cutGap(before: place.first, dropped: cut, pool) : nil
-            let first = place.first
-            shard.post { $0.beginReplay(self, from: first, settled: settled, gap: gap) }
+            var gap: [UInt8]?
+            if let since {
+                // There may be more before history, which was not even looked for.
+                let isMore = place.before > 0 || !archived.isEmpty && since <= hub.coverage().advanced(byMilliseconds: 1)
+                if isShort || isCut && place.found == limit && isMore {
+                    gap = timeGap(evaluator.audience.channels, from: since, until: view.timestamp(of: first))
+                }
+            } else if isShort || isCut && place.before > 0 {
+                gap = cutGap(before: first, dropped: isShort ? nil : place.before)
+            }
+            if gap != nil { pool.cut.add(1, ordering: .relaxed) }
+            let told = gap
+            shard.post { $0.beginReplay(self, from: first, settled: settled, gap: told) }
             return
         }
         let start = start(of: limit - place.found, since, reader, pool)
@@ -138,7 +148,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         var found: [Instant] = []
         let window = reader.begin(archived, from: from, until: end)
         while true {
-            if isCancelled.load(ordering: .relaxed) || pool.clock.monotonic() > deadline { return nil }
+            if isCancelled || pool.clock.monotonic() > deadline { return nil }
             let batch = reader.next(window, edge: view(), limit: ReplayJob.eventsPerRead)
             pool.eventsRead.add(UInt64(batch.events.count), ordering: .relaxed)
             _ = frames(batch.events) { found.append($0) }
@@ -160,40 +170,53 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let began = pool.clock.monotonic()
         var chunk: [UInt8] = []
         while true {
-            let now = pool.clock.monotonic()
-            if isCancelled.load(ordering: .relaxed) { return }
-            if spent + (now - began) > pool.nanosecondsMax {
-                pool.cut.add(1, ordering: .relaxed)
-                chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
-                finish(chunk, at: view().from)
-                return
+            while let event = waiting.popFirst() {
+                chunk += frames([event]) { lastInstant = $0 }
+                // One that is large goes alone; what is left of a read waits here, so that the client's ring holds little.
+                if chunk.count >= ReplayJob.chunkBytes { break }
             }
+            let now = pool.clock.monotonic()
+            if isCancelled { return }
             if chunk.count >= ReplayJob.chunkBytes || now - began > ReplayJob.sliceNanoseconds {
                 spent += now - began
                 let bytes = chunk
                 shard.post { $0.give(bytes, of: self) }
                 return
             }
+            if spent + (now - began) > pool.nanosecondsMax {
+                pool.cut.add(1, ordering: .relaxed)
+                chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
+                finish(chunk, at: view().from)
+                return
+            }
+            if let first = lastRead, first.isFinished {
+                spent += now - began
+                finish(chunk, at: first.edge)
+                return
+            }
             let view = view()
             let batch = reader.next(position, edge: view, limit: ReplayJob.eventsPerRead)
             pool.eventsRead.add(UInt64(batch.events.count), ordering: .relaxed)
-            chunk += frames(batch.events) { lastInstant = $0 }
+            waiting = ArraySlice(batch.events)
+            lastRead = (view.from, batch.isFinished)
             for failure in batch.failures where !failed.contains(ChannelSet(failure.channel)) {
                 failed.insert(ChannelSet(failure.channel))
                 pool.cut.add(1, ordering: .relaxed)
                 Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)")
                 chunk += FrameWriter.frame(.text, timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
             }
-            if batch.isFinished {
-                spent += pool.clock.monotonic() - began
-                finish(chunk, at: view.from)
-                return
-            }
         }
     }
+    /// Events that were read and not given yet.
+    private var waiting: ArraySlice<EventDraft> = []
+    /// Where history began when the sources were last read, and whether nothing was left before it.
+    private var lastRead: (edge: UInt64, isFinished: Bool)?
+    /// Of the last event given.
     private var lastInstant: Instant?
 
     private func finish(_ chunk: [UInt8], at first: UInt64) {
+        // Where history has moved on meanwhile, the sources are asked again.
+        lastRead = nil
         shard.post { $0.join(self, at: first, chunk) }
     }
 
@@ -220,9 +243,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
 
     // MARK: gaps
 
-    private func cutGap(before first: UInt64, dropped: Int?, _ pool: ReplayPool) -> [UInt8] {
-        pool.cut.add(1, ordering: .relaxed)
-        return ControlMessage.gap(
+    private func cutGap(before first: UInt64, dropped: Int?) -> [UInt8] {
+        ControlMessage.gap(
             reason: .historyExpired, channels: evaluator.audience.channels, after: hub.epoch.id(from - 1), resume: hub.epoch.id(first - 1),
             dropped: dropped.map { UInt64($0) }, at: hub.clock.now())
     }

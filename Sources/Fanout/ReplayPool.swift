@@ -60,11 +60,22 @@ public final class ReplayPool: Sendable {
             return true
         }
         ready.signal()
-        if needsThread, let error = Thread.start(named: "replay", { self.run() }) {
-            state.withLock { $0.threads -= 1 }
-            Log.error("no thread for a replay: \(error)")
+        guard needsThread, let error = Thread.start(named: "replay", { self.run() }) else { return }
+        let isAlone = state.withLock { state in
+            state.threads -= 1
+            return state.threads == 0
+        }
+        Log.error("no thread for a replay: \(error)")
+        // With no other thread to take it, it would wait for ever.
+        guard isAlone else { return }
+        DispatchQueue.global().asyncAfter(deadline: .now() + 1) {
+            self.withdraw(job)
+            if !job.isCancelled { self.submit(job) }
         }
     }
+
+    /// A replay is no longer wanted.
+    func withdraw(_ job: ReplayJob) { state.withLock { $0.queue.removeAll { $0 === job } } }
 
     func stop() {
         let threads = state.withLock { state -> Int in

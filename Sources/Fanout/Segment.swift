@@ -97,6 +97,8 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     /// When the first and the newest event came in, nanoseconds of the monotonic clock; confined to the hub's lock.
     private(set) var firstPublished: UInt64 = 0
     private(set) var lastPublished: UInt64 = 0
+    /// Per real channel: the latest instant of an event that only history has; confined to the hub's lock.
+    private(set) var lastUnkept = InlineArray<4, Int64>(repeating: .min)
 
     init(firstSequence: UInt64, entriesMax: Int, bytesMax: Int) {
         self.firstSequence = firstSequence
@@ -146,6 +148,11 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         if count == 0 { firstPublished = entry.published }
         count += 1
         lastPublished = entry.published
+        if entry.flags & EventEntry.isArchived == 0 {
+            for channel in Channel.allCases.prefix(4) where entry.channels.contains(ChannelSet(channel)) {
+                lastUnkept[Int(channel.rawValue)] = max(lastUnkept[Int(channel.rawValue)], entry.timestamp)
+            }
+        }
         block.storeBytes(of: UInt32(count), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.count) ?? 16, as: UInt32.self)
         block.storeBytes(of: UInt32(bytesUsed), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.bytesUsed) ?? 20, as: UInt32.self)
     }

@@ -22,9 +22,10 @@ extension Shard {
     /// Feeds a client whose ring is empty from history, from its cursor on, as much as one round allows.
     func catchUp(_ index: UInt32) {
         let client = client(index)
-        tellGap(index)
         guard let backlog = client.pointee.details.backlog else { preconditionFailure("behind without a backlog") }
+        // Also a gap waits: its ids would settle what the replay has not given yet.
         if backlog.job != nil { return }
+        tellGap(index)
         var scanned = 0
         while true {
             endStretches(index, backlog)
@@ -130,7 +131,10 @@ extension Shard {
     /// What waited for a client will not be given any more: it is closed, or gone.
     func abandonBacklog(_ client: UnsafeMutablePointer<Client>) {
         guard let backlog = client.pointee.details.backlog else { return }
-        backlog.job?.cancel()
+        if let job = backlog.job {
+            job.cancel()
+            hub.replays.withdraw(job)
+        }
         endReplay(backlog)
         ledger.add(.abandoned, backlog.owed)
         client.pointee.details.backlog = nil

@@ -115,7 +115,7 @@ extension Shard {
         }
         if named.isEmpty { return }
         try admitChange(id, index)
-        subscribe(index, to: subscription, fresh: named, answer: answer(id, subscription), replay: replay)
+        subscribe(index, to: subscription, fresh: named, answer: { answer(id, subscription) }, replay: replay)
     }
 
     /// What the message says of events of before; nil where it says nothing.
@@ -171,7 +171,7 @@ extension Shard {
             subscription.filters.clear(channel, statsInterval: limits.statsInterval)
         }
         try admitChange(id, index)
-        subscribe(index, to: subscription, fresh: [], answer: answer(id, subscription))
+        subscribe(index, to: subscription, fresh: [], answer: { answer(id, subscription) })
     }
 
     private func answer(_ id: JSON?, _ subscription: Subscription) -> [UInt8] {

@@ -33,7 +33,9 @@ extension Shard {
             guard !client.pointee.flags.contains(.http) else { return }
             let hasHole = !client.pointee.ring.isEmpty && withdraw(segment, from: client)
             let hasLost = client.pointee.flags.contains(.behind) && skip(segment, for: client, count: count)
-            if (hasHole || hasLost) && limits.disconnectsSlowConsumers { close(index, .tooSlow) }
+            // Who waits for a replay is not slow.
+            let isWaiting = client.pointee.details.backlog?.job != nil
+            if hasHole || hasLost && !isWaiting, limits.disconnectsSlowConsumers { close(index, .tooSlow) }
         }
         segments.remove(at: position)
     }
@@ -67,7 +69,7 @@ extension Shard {
     private func note(_ loss: Loss, of client: UnsafeMutablePointer<Client>) {
         let told = clipped(loss, for: client)
         // Who is disconnected for it hears the close code instead.
-        if limits.disconnectsSlowConsumers { return }
+        if limits.disconnectsSlowConsumers, client.pointee.details.backlog?.job == nil { return }
         if client.pointee.details.loss != nil {
             client.pointee.details.loss?.merge(told)
         } else if let last = neighbour(before: client.pointee.ring.depth, of: client), extend(last, by: told, of: client) {

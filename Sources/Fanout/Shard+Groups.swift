@@ -9,10 +9,11 @@ extension Shard {
     /// - Parameters:
     ///   - subscription: everything the client is subscribed to from now on.
     ///   - fresh: the channels whose present state it is to get.
-    ///   - answer: a message that goes out before the first event that this allows; empty for none.
+    ///   - answer: a message that goes out before the first event that this allows; empty for none. Asked for when what was published before
+    ///     has been handed out.
     ///   - replay: events of before that it wants of the `fresh` channels.
     func subscribe(
-        _ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: [UInt8] = [], replay: ReplayRequest? = nil
+        _ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: () -> [UInt8] = { [] }, replay: ReplayRequest? = nil
     ) {
         assertOwned()
         // What was published before belongs to the subscription before; a present state given below would be doubled by it.
@@ -23,7 +24,7 @@ extension Shard {
         counters.count(before.channels, by: -1)
         counters.count(subscription.channels, by: 1)
         details.subscription = subscription
-        var answer = answer
+        var answer = answer()
         if client.pointee.group == nil || before.audience != subscription.audience {
             if let backlog = details.backlog, let former = client.pointee.group?.takeUnretainedValue() {
                 // For what still waits the subscription before counts, and the answer comes behind it; but where a replay follows it comes

@@ -83,7 +83,9 @@ extension Shard {
             end(index)
             return
         }
-        let silent = tick &- client.pointee.lastReceived
+        // While we do not read its input, that it takes our bytes is its sign of life.
+        let rests = client.pointee.flags.contains(.inputPaused)
+        let silent = min(tick &- client.pointee.lastReceived, rests ? tick &- client.pointee.lastProgress : .max)
         if silent >= timeout {
             close(index, .timeout)
             return

@@ -238,12 +238,14 @@ extension Shard {
         let phase = UInt32.random(in: 0...interval / 2, using: &random)
         client.pointee.lastPing = tick &- phase
         schedule(index, in: interval - phase)
-        if upgrade.welcomes {
-            let message = ControlMessage.welcome(
-                epoch: hub.epoch, sequence: cursor - 1, limits: limits, role: "admin", at: hub.clock.now())
-            enqueue(FrameWriter.frame(.text, message), for: index)
-        }
-        subscribe(index, to: upgrade.subscription, fresh: upgrade.subscription.channels, replay: upgrade.replay)
+        subscribe(
+            index, to: upgrade.subscription, fresh: upgrade.subscription.channels,
+            answer: {
+                guard upgrade.welcomes else { return [] }
+                return ControlMessage.welcome(
+                    epoch: hub.epoch, sequence: cursor - 1, position: settled(before: upgrade.replay), limits: limits, role: "admin",
+                    at: hub.clock.now())
+            }, replay: upgrade.replay)
         if !rest.isEmpty {
             var input = rest
             input.withUnsafeMutableBytes { takeFrames($0, from: index) }

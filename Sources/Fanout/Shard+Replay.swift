@@ -29,10 +29,12 @@ extension Shard {
         var archived: ChannelSet = []
         if let since {
             archived = hub.replays.archiveChannels.intersection(channels)
-            // What nobody keeps but history is gone with it. Before the start of the daemon there was nothing to keep.
-            let gone = channels.subtracting(archived).subtracting(ChannelSet(.stats))
-            if oldest > 1, since <= hub.coverage(), !gone.isEmpty {
-                tell(.historyExpired, after: hub.epoch.id(0), upTo: oldest - 1, gone, index)
+            // What nobody keeps but history is gone with it. Told by instants: an id would say that everything before it is settled.
+            let gone = hub.gone(of: channels, since: since)
+            if !gone.isEmpty {
+                tell(
+                    ControlMessage.gap(
+                        reason: .historyExpired, channels: gone, from: since, until: hub.coverage(), at: hub.clock.now()), index)
             }
         }
         let backlog = setBehind(client, from: client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor)
@@ -66,6 +68,15 @@ extension Shard {
             reason: reason, channels: channels, after: after, resume: hub.epoch.id(last), dropped: nil, at: hub.clock.now())
         counters.gaps.add(1, ordering: .relaxed)
         enqueue(FrameWriter.frame(.text, gap), for: index)
+    }
+
+    /// The id up to which everything is settled for a client that begins with this replay; nil where no id says that.
+    func settled(before replay: ReplayRequest?) -> String? {
+        guard let replay else { return hub.epoch.id(cursor - 1) }
+        guard case .id(let epoch, let sequence)? = replay.since, replay.last == nil, epoch == hub.epoch.description, sequence < cursor else {
+            return nil
+        }
+        return hub.epoch.id(sequence)
     }
 
     // MARK: from the replay's thread

@@ -55,7 +55,7 @@ final class StuckSink: EventSink {
         entered.store(true, ordering: .releasing)
         while isStuck.load(ordering: .acquiring) { usleep(1000) }
     }
-    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?) {}
+    func gap(channel: SourceChannel, reason: SourceGap) {}
     func providerStates(_ states: [(id: String, data: [UInt8])]) {}
     func stats(window: StatsWindow, interval: Int, at: Instant, data: [UInt8]) {}
 }

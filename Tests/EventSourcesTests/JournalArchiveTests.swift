@@ -32,7 +32,7 @@ import Testing
                 &position, until: until.map { TestEntry.began.advanced(byMicroseconds: $0) }, edge: edge(first), limit: limit,
                 deadline: deadline)
             #expect(events.count <= limit)
-            messages += try events.map(message)
+            messages += try events.map { try $0.kind == .gap ? gapText($0) : message($0) }
             if reopening { archive.close() }
         }
         #expect(position.isFinished)
@@ -121,10 +121,10 @@ import Testing
         #expect(try all() == ["x", "a1a2a3", "b1b2", "c1"], "nothing came behind it, and its time is over")
     }
 
-    @Test func noticesAreSkipped() throws {
+    @Test func noticesAreTold() throws {
         try folder.write([TestEntry("a", at: 1), TestEntry.suppressed(3, at: 2), TestEntry("b", at: 3)])
         published.entry.withLock { $0 = JournalPlace(sequenceID: 0, sequence: 0, realtime: Instant(microseconds: .max)) }
-        #expect(try all() == ["a", "b"])
+        #expect(try all() == ["a", "gap 3", "b"])
     }
 
     @Test func theEdgeMovesOnMeanwhile() throws {

@@ -7,10 +7,17 @@ import Testing
 
 @testable import EventSources
 
+/// A loss that the journal told, in words.
+func gapText(_ event: SourceEvent) throws -> String {
+    let data = try json(event.data)
+    #expect(data["reason"]?.string == "source_lost" && data["channels"] == .array([.string("logs")]))
+    return "gap \(data["dropped"]?.int.map(String.init) ?? "?")"
+}
+
 /// An assembler that is fed entries one after the other.
 private struct Feed {
     var assembler = JournalAssembler(journalOptions())
-    var output: [JournalAssembler.Output] = []
+    var output: [SourceEvent] = []
     var sequence: UInt64 = 0
 
     mutating func add(_ entry: TestEntry, atMilliseconds time: UInt64 = 0) {
@@ -23,15 +30,12 @@ private struct Feed {
     /// What came out, in words.
     func said() throws -> [String] {
         try output.map { item in
-            switch item {
-            case .event(let event):
-                try message(event) + (try json(event.data)["truncated"] == nil ? "" : " (truncated)")
-            case .gap(let dropped): "gap \(dropped.map(String.init) ?? "?")"
-            }
+            if item.kind == .gap { return try gapText(item) }
+            return try message(item) + (try json(item.data)["truncated"] == nil ? "" : " (truncated)")
         }
     }
 
-    var events: [SourceEvent] { output.compactMap { if case .event(let event) = $0 { event } else { nil } } }
+    var events: [SourceEvent] { output.filter { $0.kind == .log } }
 }
 
 private func part(_ text: String, stream: String = "a", isLast: Bool = false, at: Int64 = 0) -> TestEntry {

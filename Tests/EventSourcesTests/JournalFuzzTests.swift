@@ -23,7 +23,7 @@ import Testing
         let finding = fuzz(samples) { input, generator in
             var assembler = JournalAssembler(
                 journalOptions(bytesMax: [1024, 1500, 4096, 262_144].randomElement(using: &generator) ?? 1024))
-            var output: [JournalAssembler.Output] = []
+            var output: [SourceEvent] = []
             for (number, piece) in cut(input, using: &generator).enumerated() {
                 let stream = ["a", "b"].randomElement(using: &generator) ?? "a"
                 let others =
@@ -34,7 +34,7 @@ import Testing
                     into: &output)
             }
             assembler.expire(at: .max, names: names, into: &output)
-            for case .event(let event) in output {
+            for event in output where event.kind == .log {
                 let end = try? event.data.withUnsafeBytes { try JSONScanner.validate($0, at: 0) }
                 let isCompact = try? event.data.withUnsafeBytes { bytes in
                     var copy: [UInt8] = []

@@ -200,7 +200,7 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
 
     @Test func journaldSample() throws {
         var assembler = JournalAssembler(journalOptions())
-        var output: [JournalAssembler.Output] = []
+        var output: [SourceEvent] = []
         let lines = try Fixture.bytes("journald-sample.jsonl").split(separator: 0x0A)
         for (number, text) in lines.enumerated() {
             let fields = try json(Array(text))
@@ -211,7 +211,7 @@ private func data(_ text: String, priority: UInt8? = 6, names: ProviderNames = n
             assembler.add(entry, at: 0, names: noNames, into: &output)
         }
         #expect(assembler.counts.entries == UInt64(lines.count) && assembler.counts.lines > 100)
-        for case .event(let event) in output {
+        for event in output where event.kind == .log {
             let value = try json(event.data)
             #expect(value["source"]?.string == "journal" && value["unit"]?.string == gatewayUnit)
             #expect(value["timestamp"]?.string == event.timestamp.rfc3339)

@@ -106,7 +106,7 @@ final class CollectingSink: EventSink {
         let now = SystemClock().monotonic()
         state.withLock { $0.events += events.map { Received(event: $0, monotonic: now) } }
     }
-    func gap(channel: SourceChannel, reason: SourceGap, dropped: Int?) { state.withLock { $0.gaps.append((channel, reason)) } }
+    func gap(channel: SourceChannel, reason: SourceGap) { state.withLock { $0.gaps.append((channel, reason)) } }
     func providerStates(_ states: [(id: String, data: [UInt8])]) { state.withLock { $0.states.append(states) } }
     func stats(window: StatsWindow, interval: Int, at: Instant, data: [UInt8]) {
         state.withLock { $0.stats.append(Stats(window: window, interval: interval, at: at, data: data)) }

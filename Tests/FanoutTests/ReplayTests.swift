@@ -17,9 +17,11 @@ private func story(_ client: SocketClient, until type: String = "marker") throws
         case "note", "log", "request", "provider_status": story.append("\(message["data"]?["n"]?.int ?? -1)")
         case "gap":
             let data = message["data"]
-            let tail = { (name: String) in data?[name]?.string.flatMap { $0.split(separator: "-").last } ?? "" }
+            let tail = { (name: String, other: String) in
+                data?[name]?.string.flatMap { $0.split(separator: "-").last.map(String.init) } ?? data?[other]?.string ?? ""
+            }
             story.append(
-                "gap \(data?["reason"]?.string ?? "") \(tail("after")) \(tail("resume"))"
+                "gap \(data?["reason"]?.string ?? "") \(tail("after", "from")) \(tail("resume", "until"))"
                     + (data?["dropped"]?.int.map { " \($0)" } ?? ""))
         case "caught_up": story.append("caught_up \(message["data"]?["position"]?.string?.split(separator: "-").last ?? "")")
         default: story.append(kind)
@@ -114,10 +116,27 @@ private func story(_ client: SocketClient, until type: String = "marker") throws
         #expect(try story(rig, ModelFilter([.logs]), "1h") == ["caught_up 0"], "before the start there was nothing")
     }
 
+    /// Told by instants: an id would say that everything before it is settled.
     @Test func sinceATimeThatHistoryHasLeftBehind() throws {
         let rig = try rig(100) { $0.historyEventsMax = 64 }
         let kept = (33...100).filter { $0 % 2 == 1 }.map { "\($0)" }
-        #expect(try story(rig, ModelFilter([.logs]), "1h") == ["gap history_expired 0 32"] + kept + ["caught_up 100"])
+        #expect(try story(rig, ModelFilter([.logs]), "1h") == ["gap history_expired 2026-02-05T09:31:40.000Z 2026-02-05T10:30:32.000Z"] + kept + ["caught_up 100"])
+        // Nothing of what is gone was from then on.
+        let other = try self.rig(100) { $0.historyEventsMax = 64 }
+        #expect(try story(other, ModelFilter([.logs]), "60s").first == "41")
+    }
+
+    /// Where a client begins, as `welcome` says it: what may be given as `since`.
+    @Test(arguments: [(nil, "20"), ("E-15", "15"), ("E-99", nil), ("other-3", nil), ("5m", nil)] as [(String?, String?)])
+    func welcomesWithWhatIsSettled(since: String?, position: String?) throws {
+        let rig = try rig()
+        let client = try rig.subscribe(try ModelFilter([.logs]).subscription()) {
+            $0.welcomes = true
+            $0.replay = since.map { ReplayRequest(since: ReplayRequest.since($0.replacing("E-", with: "\(rig.hub.epoch)-"))) }
+        }
+        let data = try client.message(ofType: "welcome")["data"]
+        #expect(data?["position"]?.string == position.map { "\(rig.hub.epoch)-\($0)" })
+        #expect(data?["sequence"]?.int == 20)
     }
 
     /// More than a replay may have: the newest, and the exact number of the others.

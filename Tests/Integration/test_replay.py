@@ -218,9 +218,10 @@ def test_age_is_a_bound(start):
 class Reader(threading.Thread):
     """One of many: connects at a moment, asks for what is since then, and reads to the end."""
 
-    def __init__(self, port, since_ns, last):
+    def __init__(self, port, since_ns):
         super().__init__(daemon=True)
-        self.port, self.since_ns, self.last = port, since_ns, last
+        self.port, self.since_ns = port, since_ns
+        self.is_over = False
         self.got = []
         self.others = []
         self.error = None
@@ -228,9 +229,11 @@ class Reader(threading.Thread):
     def run(self):
         try:
             with WebSocket(self.port, path(since=instant(self.since_ns))) as client:
-                while not (self.got and self.got[-1] == self.last()) or not self.is_level:
+                while not (self.is_over and self.is_level):
                     message = client.receive(patience=120)
-                    if message["type"] == "request":
+                    if message["type"] == "end":
+                        self.is_over = True
+                    elif message["type"] == "request":
                         self.got.append(message["data"]["request_id"])
                     else:
                         self.others.append(message)
@@ -246,7 +249,6 @@ def run_joining(start, gateway, rng, fact, clients, per_second, seconds, history
     running = start(settings(gateway.path) | {"history": {"max_events": history}})
     follows(running.port)
     written = []
-    last = {}
 
     def write():
         begun = time.monotonic()
@@ -262,7 +264,6 @@ def run_joining(start, gateway, rng, fact, clients, per_second, seconds, history
             delay = begun + len(written) / per_second - time.monotonic()
             if delay > 0:
                 time.sleep(delay)
-        last["id"] = written[-1][1]
 
     writer = threading.Thread(target=write, daemon=True)
     writer.start()
@@ -272,10 +273,14 @@ def run_joining(start, gateway, rng, fact, clients, per_second, seconds, history
     begun = time.monotonic()
     for moment in moments:
         time.sleep(max(0, begun + moment - time.monotonic()))
-        reader = Reader(running.port, written[rng.randrange(len(written))][0], lambda: last.get("id"))
+        reader = Reader(running.port, written[rng.randrange(len(written))][0])
         reader.start()
         readers.append(reader)
     writer.join()
+    # The rows have been read when one more has come; then the word that this was all.
+    with WebSocket(running.port, path(since="0")) as client:
+        client.receive_until("caught_up")
+    publish_many(running.port, [("requests", "end", {})])
     for reader in readers:
         reader.join(180)
     order = [identifier for _, identifier in written]
