@@ -1,13 +1,14 @@
 """Events of before, from history and from the gateway's database, joined to the live stream without a hole or a double."""
 
-import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
 
 import pytest
-from support.daemon import wait_until
-from support.gateway import NIL, Gateway, now_ns, shifted_fixture
+from support.daemon import die_with_parent, wait_until
+from support.gateway import Gateway, now_ns, shifted_fixture
 from support.http import get, publish_many
 from support.reference import gateway_text, nanoseconds
 from support.ws import Refused, WebSocket
@@ -306,3 +307,58 @@ def test_short_joining(start, gateway, rng, fact):
 @pytest.mark.parametrize("history", [10_000, 500])
 def test_fifty_clients_join(start, gateway, rng, fact, history):
     run_joining(start, gateway, rng, fact, clients=50, per_second=500, seconds=40, history=history)
+
+
+REPLAY_FOR_EVER = """
+import os, socket, sys
+os.nice(15)
+while True:
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as sock:
+        sock.sendall(b"GET /ws/requests?since=2h HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+                     b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: test\\r\\n\\r\\n")
+        tail = b""
+        while b'"caught_up"' not in tail:
+            data = sock.recv(1 << 20)
+            tail = tail[-20:] + data
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_delay_of_live_events_beside_replays(start, gateway, fact):
+    """A figure: how late live events are with nobody else there, and while eight replays of 100,000 rows are read all the time."""
+    gateway.transaction(lambda: [
+        gateway.execute(f"INSERT INTO request_logs ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values()))
+        for row in (gateway.row(timestamp=gateway_text(now_ns() - 3600 * SECOND + k * 30_000_000)) for k in range(100_000))])
+    running = start(settings(gateway.path))
+    follows(running.port)
+    clients = [WebSocket(running.port, "/ws/logs") for _ in range(20)]
+
+    def delays(seconds):
+        found = []
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            begun = time.monotonic()
+            publish_many(running.port, [("logs", "log", {"at": begun})])
+            for client in clients:
+                assert client.receive()["data"]["at"] == begun
+                found.append(time.monotonic() - begun)
+            time.sleep(0.01)
+        return sorted(found)
+
+    def text(found):
+        return f"p50 {found[len(found) // 2] * 1000:.2f} ms, p99 {found[len(found) * 99 // 100] * 1000:.2f} ms ({len(found)} deliveries)"
+
+    alone = delays(10)
+    # In processes of their own that let others go first: what is measured is the daemon, not who reads.
+    readers = [subprocess.Popen([sys.executable, "-c", REPLAY_FOR_EVER, str(running.port)], stdout=subprocess.DEVNULL,
+                                preexec_fn=die_with_parent) for _ in range(8)]
+    wait_until(lambda: get(running.port, "/admin/ws/stats").json["replays"]["running"] >= 4, "replays run")
+    beside = delays(15)
+    read = get(running.port, "/admin/ws/stats").json["replays"]
+    for reader in readers:
+        reader.terminate()
+        reader.wait()
+    fact(f"live events alone: {text(alone)}; beside replays: {text(beside)}; {read}")
+    for client in clients:
+        client.sock.close()
