@@ -61,6 +61,8 @@ private final class SourceArchiveReader: ArchiveReader {
         var events: ArraySlice<SourceEvent> = []
         /// Nothing was left before history when it was last read.
         var isFinished = false
+        /// That was found in the present call, so for the present edge.
+        var isCurrent = false
         /// Why nothing more can be had of it.
         var failure: String?
         /// Since when it could not be read.
@@ -96,6 +98,8 @@ private final class SourceArchiveReader: ArchiveReader {
         let history = HistoryEdge(
             requestID: edge.requestID, firstRequest: edge.firstRequest,
             firstEntry: edge.firstEntry.map { JournalPlace(sequenceID: $0.sequenceID, sequence: $0.sequence, realtime: $0.timestamp) })
+        place.requests.isCurrent = place.rows == nil
+        place.logs.isCurrent = place.lines == nil
         // At the end of both, history may have moved on since one of them came to its own.
         if place.requests.isOver, place.logs.isOver, place.requests.events.isEmpty, place.logs.events.isEmpty {
             place.requests.isFinished = place.rows == nil
@@ -119,6 +123,7 @@ private final class SourceArchiveReader: ArchiveReader {
         while events.count < limit, let event = SourceArchiveReader.earliest(&place.requests, &place.logs) { events.append(EventDraft(event)) }
         let isFinished =
             place.requests.isOver && place.logs.isOver && place.requests.events.isEmpty && place.logs.events.isEmpty
+            && (place.requests.isCurrent || place.requests.failure != nil) && (place.logs.isCurrent || place.logs.failure != nil)
         return ArchiveBatch(
             events: events, isFinished: isFinished,
             failures: [(Channel.requests, place.requests.failure), (.logs, place.logs.failure)].compactMap { channel, why in
@@ -134,6 +139,7 @@ private final class SourceArchiveReader: ArchiveReader {
             let part = try read()
             stream.events = ArraySlice(part.events)
             stream.isFinished = part.isFinished
+            stream.isCurrent = part.isFinished
             stream.triedSince = nil
         } catch {
             let isPassing = switch error {

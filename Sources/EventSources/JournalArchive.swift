@@ -15,6 +15,8 @@ public final class JournalArchive {
         /// Made, but not given out yet, because the limit was reached.
         fileprivate var waiting: ArraySlice<SourceEvent> = []
         fileprivate var hasReachedEnd = false
+        /// Up to where the live reader had published before the caller looked at history.
+        fileprivate var published: JournalPlace?
 
         /// Whether there is nothing more: what follows is in history.
         public var isFinished: Bool { hasReachedEnd && waiting.isEmpty }
@@ -47,7 +49,9 @@ public final class JournalArchive {
     }
 
     /// Where a replay begins.
-    public func position(from instant: Instant) -> Position { Position(from: instant, assembler: JournalAssembler(options)) }
+    public func position(from instant: Instant) -> Position {
+        Position(from: instant, assembler: JournalAssembler(options), published: published.entry.withLock { $0 })
+    }
 
     /// Why the journal has nothing for us, although it can be opened; nil where it has.
     public var obstacle: String? {
@@ -85,7 +89,10 @@ public final class JournalArchive {
     public func next(
         _ position: inout Position, until: Instant? = nil, edge: HistoryEdge, limit: Int, deadline: UInt64
     ) throws -> [SourceEvent] {
-        guard let end = end(edge) else { throw NotBegun() }
+        let known = position.published
+        // What is published from now on is either in history when the caller looks there again, or has been forgotten by then.
+        defer { position.published = published.entry.withLock { $0 } }
+        guard let end = end(edge, known) else { throw NotBegun() }
         if position.waiting.isEmpty {
             // Also where the end was reached: history may have moved on since.
             position.hasReachedEnd = false
@@ -96,6 +103,7 @@ public final class JournalArchive {
                 throw error
             }
             if position.hasReachedEnd { close() }
+            if case .behind = end, known != published.entry.withLock({ $0 }) { position.hasReachedEnd = false }
         }
         let events = position.waiting.prefix(limit)
         position.waiting = position.waiting.dropFirst(limit)
@@ -116,9 +124,9 @@ public final class JournalArchive {
         }
     }
 
-    private func end(_ edge: HistoryEdge) -> End? {
+    private func end(_ edge: HistoryEdge, _ published: JournalPlace?) -> End? {
         if let first = edge.firstEntry { return .before(first) }
-        return published.entry.withLock { $0 }.map(End.behind)
+        return published.map(End.behind)
     }
 
     // MARK: reading

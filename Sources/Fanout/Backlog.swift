@@ -47,14 +47,15 @@ struct Coverage {
 
 /// The begin of a replay by time, for events that were written before the replay began and published only then.
 struct Threshold {
-    let evaluator: Evaluator
+    /// The channels that the client has heard only since it asked.
+    let channels: ChannelSet
     let notBefore: Instant
     /// What was written before has been published below this.
     let until: UInt64
 
     func holdsBack(_ entry: UnsafePointer<EventEntry>, _ sequence: UInt64) -> Bool {
         sequence < until && entry.pointee.flags & EventEntry.isArchived != 0 && entry.pointee.timestamp < notBefore.microseconds
-            && evaluator.hears(entry)
+            && !entry.pointee.channels.isDisjoint(with: channels)
     }
 }
 
@@ -90,6 +91,14 @@ final class Backlog {
     func beginPresent(at sequence: UInt64) { presentFrom = max(presentFrom, sequence) }
 
     func add(_ stretch: Stretch) { stretches.append(stretch) }
+
+    /// What lies before `sequence` has been judged by these rules; nothing but a replay goes back behind it.
+    func settle(before sequence: UInt64) {
+        presentFrom = max(presentFrom, sequence)
+        for position in stretches.indices where !stretches[position].isReplay {
+            stretches[position].from = max(stretches[position].from, sequence)
+        }
+    }
 
     /// Takes out the replay; at most one is in here.
     func removeReplay() { stretches.removeAll(where: \.isReplay) }

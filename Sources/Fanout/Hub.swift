@@ -15,6 +15,8 @@ public final class Hub: Sendable {
     public let epoch: Epoch
     public let limits: Limits
     public let clock: any Clock
+    /// The live readers of the sources have begun by then, or they count from the start.
+    private static let startMilliseconds: Int64 = 10_000
     /// Wall clock of the start.
     let started: Instant
 
@@ -279,7 +281,8 @@ public final class Hub: Sendable {
             guard let oldest = state.history.first else { return (now, false) }
             return (oldest.count == 0 ? now : oldest.firstPublished, oldest.firstSequence == 1)
         }
-        if isWhole { return started }
+        // The sources begin a moment after the hub; for what was written until then, they are asked.
+        if isWhole { return min(started.advanced(byMilliseconds: Hub.startMilliseconds), clock.now()) }
         return clock.now().advanced(byMilliseconds: -Int64(clamping: (now > first ? now - first : 0) / 1_000_000))
     }
 
@@ -287,7 +290,8 @@ public final class Hub: Sendable {
     func gone(of channels: ChannelSet, since: Instant) -> ChannelSet {
         let last = state.withLock { $0.lastUnkept }
         return channels.channels.reduce(into: []) {
-            if $1 != .all, last[Int($1.rawValue)] >= since.microseconds { $0.insert(ChannelSet($1)) }
+            guard $1 != .all, last[Int($1.rawValue)] > .min else { return }
+            if last[Int($1.rawValue)] >= since.microseconds { $0.insert(ChannelSet($1)) }
         }
     }
 

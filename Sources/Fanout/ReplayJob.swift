@@ -20,6 +20,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     let last: Int?
     /// The channels that are read from their sources; empty where history reaches back far enough.
     let archived: ChannelSet
+    /// The channels that the client was not subscribed to before it asked.
+    let fresh: ChannelSet
 
     /// Its client's ring has to run empty before the next part is read. The shard's.
     var isWaitingForRoom = false
@@ -36,10 +38,12 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     private static let chunkBytes = 32_768
     private static let sliceNanoseconds: UInt64 = 50_000_000
     private static let eventsPerRead = 128
+    /// 2000-01-01.
+    private static let earliest = Instant(milliseconds: 946_684_800_000)
 
     init(
         shard: Shard, handle: ClientHandle, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?, last: Int?,
-        archived: ChannelSet
+        archived: ChannelSet, fresh: ChannelSet
     ) {
         self.shard = shard
         self.handle = handle
@@ -49,6 +53,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         self.since = since
         self.last = last
         self.archived = archived
+        self.fresh = fresh
     }
 
     /// The client is gone. Any thread.
@@ -122,6 +127,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let deadline = began + pool.nanosecondsMax / 2
         defer { spent = pool.clock.monotonic() - began }
         var end: Instant?
+        // There are no rows and no lines from before the gateway's time, whatever is asked for.
+        let since = max(since, ReplayJob.earliest)
         var begin = min(hub.coverage(), pool.clock.now())
         var seconds: Int64 = 60
         var missing = count
@@ -137,7 +144,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             missing -= found.count
             if begin <= since { return Start(instant: since) }
             end = begin
-            seconds = min(seconds * 2, 86_400 * 30)
+            seconds = min(seconds * 2, 86_400 * 366 * 100)
         }
     }
 
@@ -153,7 +160,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             pool.eventsRead.add(UInt64(batch.events.count), ordering: .relaxed)
             _ = frames(batch.events) { found.append($0) }
             // What cannot be read is told when it is to be given.
-            if batch.isFinished || batch.events.isEmpty { return found }
+            if batch.isFinished { return found }
         }
     }
 
@@ -186,6 +193,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             if spent + (now - began) > pool.nanosecondsMax {
                 pool.cut.add(1, ordering: .relaxed)
                 chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
+                isOver = true
                 finish(chunk, at: view().from)
                 return
             }
@@ -211,6 +219,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     private var waiting: ArraySlice<EventDraft> = []
     /// Where history began when the sources were last read, and whether nothing was left before it.
     private var lastRead: (edge: UInt64, isFinished: Bool)?
+    /// Its time is over: history takes over wherever it begins.
+    private(set) var isOver = false
     /// Of the last event given.
     private var lastInstant: Instant?
 

@@ -72,10 +72,15 @@ extension Shard {
         if limits.disconnectsSlowConsumers, client.pointee.details.backlog?.job == nil { return }
         if client.pointee.details.loss != nil {
             client.pointee.details.loss?.merge(told)
-        } else if let last = neighbour(before: client.pointee.ring.depth, of: client), extend(last, by: told, of: client) {
-        } else {
-            client.pointee.details.loss = told
+            return
         }
+        // Before a replay has come to events with ids, an id would settle what it has not given yet.
+        if client.pointee.details.backlog?.job == nil, let last = neighbour(before: client.pointee.ring.depth, of: client),
+            extend(last, by: told, of: client)
+        {
+            return
+        }
+        client.pointee.details.loss = told
     }
 
     /// Counts a loss, and names only channels that the client is subscribed to.

@@ -44,7 +44,7 @@ extension Shard {
             if let old = before.statsGroup { leaveStats(index, old) }
             if let new = subscription.statsGroup { enterStats(index, new) }
         }
-        if let replay { self.replay(replay, of: fresh.effective, for: index) }
+        if let replay { self.replay(replay, of: fresh.effective, heard: before.channels.effective, for: index) }
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 

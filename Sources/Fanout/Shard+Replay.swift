@@ -5,7 +5,8 @@ import Protocol
 
 extension Shard {
     /// Begins to give a client events of before. Its subscription has begun at `cursor`, and nothing was handed out since.
-    func replay(_ request: ReplayRequest, of channels: ChannelSet, for index: UInt32) {
+    /// - Parameter heard: the channels that it was subscribed to before.
+    func replay(_ request: ReplayRequest, of channels: ChannelSet, heard: ChannelSet, for index: UInt32) {
         let client = client(index)
         let details = client.pointee.details
         hub.replays.begun.add(1, ordering: .relaxed)
@@ -44,7 +45,7 @@ extension Shard {
         }
         let job = ReplayJob(
             shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
-            until: cursor, since: since, last: request.last, archived: archived)
+            until: cursor, since: since, last: request.last, archived: archived, fresh: channels.subtracting(heard))
         backlog.job = job
         if let since, !archived.isEmpty {
             // From now on, so that what history lets go of while the sources are read is judged by what they give.
@@ -59,6 +60,7 @@ extension Shard {
     private func give(
         _ evaluator: Evaluator, from: UInt64, until: UInt64, notBefore: Instant?, to client: UnsafeMutablePointer<Client>, _ backlog: Backlog
     ) {
+        backlog.settle(before: client.pointee.cursor)
         backlog.add(Stretch(from: from, until: until, evaluator: evaluator, kind: .replay(notBefore: notBefore), ending: .caughtUp))
         client.pointee.cursor = min(client.pointee.cursor, from)
     }
@@ -90,7 +92,7 @@ extension Shard {
     /// It is known where a replay begins in history, and that nothing is to be read from elsewhere.
     func beginReplay(_ job: ReplayJob, from first: UInt64, settled: UInt64, gap: [UInt8]?) {
         guard let (index, client, backlog) = client(of: job) else { return }
-        backlog.threshold = job.since.map { Threshold(evaluator: job.evaluator, notBefore: $0, until: settled) }
+        backlog.threshold = job.since.map { Threshold(channels: job.fresh, notBefore: $0, until: settled) }
         let oldest = segments.first?.firstSequence ?? cursor
         if oldest > first, backlog.coverage != nil {
             // History has moved on since that was found out: what it has let go of is with the sources now.
@@ -111,7 +113,7 @@ extension Shard {
     /// A replay is read from its sources. History gives the client what only history has.
     func beginArchive(_ job: ReplayJob, settled: UInt64, gap: [UInt8]?) {
         guard let (index, _, backlog) = client(of: job) else { return }
-        backlog.threshold = job.since.map { Threshold(evaluator: job.evaluator, notBefore: $0, until: settled) }
+        backlog.threshold = job.since.map { Threshold(channels: job.fresh, notBefore: $0, until: settled) }
         if let gap { tell(gap, index) }
     }
 
@@ -133,7 +135,7 @@ extension Shard {
         guard let (index, client, backlog) = client(of: job) else { return }
         enqueue(frames, for: index)
         let oldest = segments.first?.firstSequence ?? cursor
-        if oldest > first {
+        if oldest > first, !job.isOver {
             // History has moved on meanwhile; what it has let go of is with the sources now.
             job.isWaitingForRoom = true
         } else {

@@ -158,7 +158,9 @@ extension Shard {
             client.pointee.bytesSent += UInt64(sent)
             client.pointee.lastProgress = tick
             counters.bytesSent.add(UInt64(sent), ordering: .relaxed)
-            if !consume(sent, of: client) {
+            let isTaken = consume(sent, of: client)
+            if hasRoom(client) { takeInputAgain(index) }
+            if !isTaken {
                 // Short: the socket is full. Its edge comes when there is room.
                 client.pointee.flags.insert(.blocked)
                 return
@@ -227,10 +229,15 @@ extension Shard {
         }
         // There is room for the next part of a replay.
         if client.pointee.flags.contains(.behind), let job = client.pointee.details.backlog?.job, job.isWaitingForRoom { goOn(job) }
-        if client.pointee.flags.contains(.inputPaused) {
-            client.pointee.flags.remove(.inputPaused)
-            client.pointee.flags.insert(.moreInput)
-            markReady(index)
-        }
+        takeInputAgain(index)
+    }
+
+    /// The outbox has room: input that rested for it goes on.
+    private func takeInputAgain(_ index: UInt32) {
+        let client = client(index)
+        guard client.pointee.flags.contains(.inputPaused) else { return }
+        client.pointee.flags.remove(.inputPaused)
+        client.pointee.flags.insert(.moreInput)
+        markReady(index)
     }
 }

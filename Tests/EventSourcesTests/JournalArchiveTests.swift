@@ -69,6 +69,20 @@ import Testing
         #expect(try all() == lines(0..<6), "where the live reader found no entry, by the clock")
     }
 
+    /// As the rows of the table: what is published after the caller has looked at history is in the history that it goes on with.
+    @Test func linesPublishedBehindTheEdge() throws {
+        try folder.write(numbered(0..<10))
+        let places = try places()
+        published.entry.withLock { $0 = places[4] }
+        var position = archive.position(from: TestEntry.began)
+        let history = edge()
+        published.entry.withLock { $0 = places[9] }
+        #expect(try archive.next(&position, edge: history, limit: 256, deadline: .max).map(message) == lines(0..<5))
+        // Now it has them.
+        #expect(try archive.next(&position, edge: edge(places[5]), limit: 256, deadline: .max).isEmpty)
+        #expect(position.isFinished)
+    }
+
     @Test(arguments: [false, true]) func limitByLimit(_ reopening: Bool) throws {
         try folder.write(numbered(0..<20).filter { $0.at % 30_000 == 0 }, to: "a.journal")
         try folder.write(numbered(0..<20).filter { $0.at % 30_000 != 0 }, to: "b.journal")

@@ -34,7 +34,10 @@ private final class Table: Archive {
         var next = 0
         let from: Instant
         let until: Instant?
-        init(_ from: Instant, _ until: Instant?) {
+        /// As it was before the caller looked at history.
+        var published: Int
+        init(_ from: Instant, _ until: Instant?, published: Int) {
+            self.published = published
             self.from = from
             self.until = until
         }
@@ -43,7 +46,9 @@ private final class Table: Archive {
     final class Reader: ArchiveReader {
         let table: Table
         init(_ table: Table) { self.table = table }
-        func begin(_ channels: ChannelSet, from: Instant, until: Instant?) -> any ArchivePosition { Position(from, until) }
+        func begin(_ channels: ChannelSet, from: Instant, until: Instant?) -> any ArchivePosition {
+            Position(from, until, published: table.state.withLock { $0.published })
+        }
         func close() {}
         func settle() {
             // The rows that are there now, without a time-out: the writer goes on for sure.
@@ -58,14 +63,17 @@ private final class Table: Archive {
             return table.state.withLock { state in
                 if state.isBroken { return ArchiveBatch(events: [], isFinished: true, failures: [(.requests, "the table is broken")]) }
                 // As the real ones: up to the first that history has, else up to the last published.
-                let end = edge.requestID(0).flatMap { Int(String(decoding: $0.dropFirst(), as: UTF8.self)) } ?? state.published
+                let known = position.published
+                position.published = state.published
+                let first = edge.requestID(0).flatMap { Int(String(decoding: $0.dropFirst(), as: UTF8.self)) }
+                let end = first ?? known
                 var events: [EventDraft] = []
                 while position.next < end, events.count < limit {
                     let row = state.rows[position.next]
                     position.next += 1
                     if row.timestamp >= position.from, position.until.map({ row.timestamp < $0 }) ?? true { events.append(Table.draft(row)) }
                 }
-                return ArchiveBatch(events: events, isFinished: position.next >= end)
+                return ArchiveBatch(events: events, isFinished: position.next >= end && (first != nil || known == state.published))
             }
         }
     }

@@ -362,3 +362,19 @@ def test_delay_of_live_events_beside_replays(start, gateway, fact):
     fact(f"live events alone: {text(alone)}; beside replays: {text(beside)}; {read}")
     for client in clients:
         client.sock.close()
+
+
+@pytest.mark.parametrize("since", ["9999999999h", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"])
+def test_far_away(start, gateway, since):
+    """However far it reaches, what there is comes, and nothing else is said."""
+    made = rows(gateway, 20, now_ns() - 100 * SECOND, SECOND)
+    running = start(settings(gateway.path))
+    follows(running.port)
+    expected = [] if since.startswith("9999-") else [row["id"] for row in made]
+    events, gaps, _ = replay(running.port, since=since)
+    assert ids(events) == expected and not gaps
+    begun = running.cpu_seconds
+    events, gaps, _ = replay(running.port, since=since, history=5, provider_id="nope")
+    assert not events and not gaps
+    # Not a search through all of time.
+    assert running.cpu_seconds - begun < 1
