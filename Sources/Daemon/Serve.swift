@@ -240,10 +240,12 @@ final class SourceBridge: EventSink, StatsSource {
     init(hub: Hub) { self.hub = hub }
 
     func publish(_ events: [SourceEvent]) {
+        for event in events where event.kind == .gap { hub.gaps.add(.sourceLost) }
         hub.publish(events.map { EventDraft($0) })
     }
 
     func gap(channel: SourceChannel, reason: SourceGap) {
+        hub.gaps.add(reason == .lag ? .sourceLag : .sourceLost)
         let target: Channel =
             switch channel {
             case .stats: .stats

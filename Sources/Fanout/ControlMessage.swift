@@ -62,13 +62,6 @@ enum ControlMessage {
         return encode("error", at: timestamp, id: failure.id, data: writer.bytes)
     }
 
-    /// Why a client has a hole that nobody else has.
-    enum GapReason: String {
-        case slowConsumer = "slow_consumer"
-        case historyExpired = "history_expired"
-        case restarted
-    }
-
     /// A hole among events that have ids: `after` < id ≤ `resume`.
     /// - Parameter dropped: nil where it cannot be known.
     static func gap(

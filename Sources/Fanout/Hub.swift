@@ -33,6 +33,8 @@ public final class Hub: Sendable {
     let published: LossLedger = LossLedger()
     /// Replays that are read from the sources, and those that have to look for their place in history.
     public let replays: ReplayPool
+    /// Of clients and of channels.
+    public let gaps = GapCounters()
 
     private struct State {
         var history: [Segment]

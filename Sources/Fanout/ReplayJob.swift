@@ -254,13 +254,15 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     // MARK: gaps
 
     private func cutGap(before first: UInt64, dropped: Int?) -> [UInt8] {
-        ControlMessage.gap(
+        hub.gaps.add(.historyExpired)
+        return ControlMessage.gap(
             reason: .historyExpired, channels: evaluator.audience.channels, after: hub.epoch.id(from - 1), resume: hub.epoch.id(first - 1),
             dropped: dropped.map { UInt64($0) }, at: hub.clock.now())
     }
 
     /// A hole among events that have no ids: told by their instants.
     private func timeGap(_ channels: ChannelSet, from: Instant?, until end: Instant?) -> [UInt8] {
-        ControlMessage.gap(reason: .historyExpired, channels: channels, from: from, until: end, at: hub.clock.now())
+        hub.gaps.add(.historyExpired)
+        return ControlMessage.gap(reason: .historyExpired, channels: channels, from: from, until: end, at: hub.clock.now())
     }
 }

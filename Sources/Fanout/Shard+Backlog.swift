@@ -108,7 +108,7 @@ extension Shard {
         let details = client(index).pointee.details
         guard let loss = details.loss else { return }
         details.loss = nil
-        counters.gaps.add(1, ordering: .relaxed)
+        countGap()
         enqueue(gapFrame(loss), for: index)
     }
 

@@ -93,6 +93,12 @@ extension Shard {
         return told
     }
 
+    /// A slow client is told of a loss.
+    func countGap() {
+        counters.gaps.add(1, ordering: .relaxed)
+        hub.gaps.add(.slowConsumer)
+    }
+
     /// The `gap` that tells of a loss, as a frame.
     func gapFrame(_ loss: Loss) -> [UInt8] {
         FrameWriter.frame(
@@ -144,6 +150,7 @@ extension Shard {
             if rest.isEmpty, let told = loss, let before = neighbour(before: position - 1, of: client), extend(before, by: told, of: client) {
                 continue
             }
+            if loss != nil, !limits.disconnectsSlowConsumers { countGap() }
             place(rest, lanes: restLanes, loss, in: span, of: client)
         }
         return hasLost
@@ -172,7 +179,6 @@ extension Shard {
             start: start, length: UInt32(bytes.count), events: rest.isEmpty ? 0 : 1, lanes: lanes, last: 0, owner: start, kind: .own)
         client.pointee.outboxBytes += UInt32(bytes.count)
         if let loss {
-            counters.gaps.add(1, ordering: .relaxed)
             client.pointee.details.placedGap = PlacedGap(loss: loss, block: start, bytes: UInt32(gap.count))
         }
     }
@@ -190,7 +196,6 @@ extension Shard {
         client.pointee.outboxBytes -= span.pointee.length
         release(span.pointee)
         place(before, lanes: lanes, merged, in: span, of: client)
-        counters.gaps.subtract(1, ordering: .relaxed)
         return true
     }
 }

@@ -33,6 +33,7 @@ extension Shard {
             // What nobody keeps but history is gone with it. Told by instants: an id would say that everything before it is settled.
             let gone = hub.gone(of: channels, since: since)
             if !gone.isEmpty {
+                hub.gaps.add(.historyExpired)
                 tell(
                     ControlMessage.gap(
                         reason: .historyExpired, channels: gone, from: since, until: hub.coverage(), at: hub.clock.now()), index)
@@ -65,11 +66,11 @@ extension Shard {
         client.pointee.cursor = min(client.pointee.cursor, from)
     }
 
-    private func tell(_ reason: ControlMessage.GapReason, after: String, upTo last: UInt64, _ channels: ChannelSet, _ index: UInt32) {
+    private func tell(_ reason: GapReason, after: String, upTo last: UInt64, _ channels: ChannelSet, _ index: UInt32) {
         let gap = ControlMessage.gap(
             reason: reason, channels: channels, after: after, resume: hub.epoch.id(last), dropped: nil, at: hub.clock.now())
-        counters.gaps.add(1, ordering: .relaxed)
-        enqueue(FrameWriter.frame(.text, gap), for: index)
+        hub.gaps.add(reason)
+        tell(gap, index)
     }
 
     /// The id up to which everything is settled for a client that begins with this replay; nil where no id says that.

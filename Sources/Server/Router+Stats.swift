@@ -38,6 +38,8 @@ extension Router {
         writer.string(hub.epoch.id(history.oldest))
         writer.endObject()
         write(ledger: reports, to: &writer)
+        writer.key("gaps")
+        Router.object(GapReason.allCases.map { ($0.rawValue, Int64(clamping: hub.gaps.count($0))) }, to: &writer)
         writer.key("replays")
         Router.object(
             [

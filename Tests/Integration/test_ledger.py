@@ -186,6 +186,8 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history):
     crowd.leave()
     wait_until(lambda: get(running.port, "/admin/ws/stats").json["total_clients"] == 0, "all have left")
     ledger = check_ledger(running.port)
+    told = get(running.port, "/admin/ws/stats").json["gaps"]
+    assert told["slow_consumer"] + told["history_expired"] >= gaps and told["restarted"] == told["source_lag"] == told["source_lost"] == 0, told
     assert all(line["waiting"] == 0 for line in ledger.values()), ledger
     assert sum(line["dropped"] for line in ledger.values()) >= dropped
     assert sum(line["delivered"] for line in ledger.values()) >= received
