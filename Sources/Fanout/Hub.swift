@@ -181,6 +181,7 @@ public final class Hub: Sendable {
             state.history.removeFirst()
             state.events -= oldest.count
             state.bytes -= oldest.bytesUsed
+            oldest.beginRetirement(holders: state.shards.count)
             for shard in state.shards { shard.post { $0.letGo(oldest) } }
             for channel in 0..<4 { state.lastUnkept[channel] = max(state.lastUnkept[channel], oldest.lastUnkept[channel]) }
             if let first = state.history.first?.firstSequence {

@@ -129,6 +129,22 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         following.store(Unmanaged.passRetained(segment).toOpaque(), ordering: .releasing)
     }
 
+    /// Shards that have not let go of the segment yet. Writers: the hub once, when it takes the segment off its list; then each shard once.
+    private let holders = Atomic<Int>(0)
+
+    /// The hub lets go of it; so many shards still have to.
+    func beginRetirement(holders count: Int) {
+        if count == 0 { unlink() } else { holders.store(count, ordering: .relaxed) }
+    }
+
+    /// A shard has let go of it, and will not ask for `next` again. Whoever else still holds it (a replay that waits for a disk) must not
+    /// keep all that came after it.
+    func retire() { if holders.subtract(1, ordering: .acquiringAndReleasing).newValue == 0 { unlink() } }
+
+    private func unlink() {
+        if let next = following.exchange(nil, ordering: .acquiringAndReleasing) { Unmanaged<Segment>.fromOpaque(next).release() }
+    }
+
     /// Whether an event of this size still fits.
     func fits(_ size: Int) -> Bool { count < entriesMax && bytesUsed + size <= bytesMax }
 

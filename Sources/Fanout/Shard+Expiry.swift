@@ -22,6 +22,7 @@ extension Shard {
     /// History no longer needs a segment: takes it out of the rings of whoever still waits for it, who is told the gap.
     func letGo(_ segment: Segment) {
         assertOwned()
+        defer { segment.retire() }
         // The doorbell for the segment's last events may still be on its way.
         fanOut()
         guard let position = segments.firstIndex(where: { $0 === segment }) else { return }

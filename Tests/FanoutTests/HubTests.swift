@@ -98,6 +98,22 @@ import Testing
         #expect(hub.coverage() == clock.now().advanced(byMilliseconds: -30_000))
     }
 
+    /// Whoever still looks at what history has let go of keeps that, and not what came after it.
+    @Test(arguments: [0, 2]) func oneWhoLooksKeepsOnlyWhatItSees(shards: Int) throws {
+        let rig = try Rig(limits(events: 16), shards: shards, clock: ManualClock())
+        let view = rig.hub.snapshot()
+        weak var later: Segment?
+        for number in 0..<200 {
+            rig.hub.publish([draft(.logs, "{}")])
+            if number == 50 { later = rig.hub.newestSegment() }
+        }
+        rig.settle()
+        #expect(later == nil, "the segment of then is gone")
+        #expect(view.segments.first?.next == nil)
+        rig.hub.publish([draft(.logs, "{}")])
+        rig.settle()
+    }
+
     /// A slow trickle does not keep old events: segments end by age as well.
     @Test func boundedByAgeInATrickle() {
         let clock = ManualClock()
