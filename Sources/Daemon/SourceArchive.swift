@@ -96,7 +96,7 @@ private final class SourceArchiveReader: ArchiveReader {
     func next(_ position: any ArchivePosition, edge: HistoryView, limit: Int) -> ArchiveBatch {
         guard let place = position as? Place else { return ArchiveBatch(events: [], isFinished: true) }
         let history = HistoryEdge(
-            requestID: edge.requestID, firstRequest: edge.firstRequest,
+            requestID: edge.requestID,
             firstEntry: edge.firstEntry.map { JournalPlace(sequenceID: $0.sequenceID, sequence: $0.sequence, realtime: $0.timestamp) })
         place.requests.isCurrent = place.rows == nil
         place.logs.isCurrent = place.lines == nil

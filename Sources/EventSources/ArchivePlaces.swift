@@ -48,14 +48,11 @@ public struct HistoryEdge {
     /// The `request_id` of the n-th request event that history holds, oldest first; nil beyond the last. The first one that the
     /// table still has is where the archive ends, because older ones may have been deleted meanwhile.
     public let requestID: (Int) -> [UInt8]?
-    /// Timestamp of the first of them: stands in where the table has none of them any more.
-    public let firstRequest: Instant?
     /// The first journal entry that history holds.
     public let firstEntry: JournalPlace?
 
-    public init(requestID: @escaping (Int) -> [UInt8]?, firstRequest: Instant?, firstEntry: JournalPlace?) {
+    public init(requestID: @escaping (Int) -> [UInt8]?, firstEntry: JournalPlace?) {
         self.requestID = requestID
-        self.firstRequest = firstRequest
         self.firstEntry = firstEntry
     }
 }

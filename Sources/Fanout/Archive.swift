@@ -99,11 +99,6 @@ public final class HistoryView {
         request(n).map { found in Array(found.segment.text(of: found.segment.entry(at: found.index).pointee.requestID)) }
     }
 
-    /// The timestamp of the first.
-    public var firstRequest: Instant? {
-        request(0).map { found in Instant(microseconds: found.segment.entry(at: found.index).pointee.timestamp) }
-    }
-
     /// The first journal entry that history holds.
     public private(set) lazy var firstEntry: (sequenceID: UInt64, sequence: UInt64, timestamp: Instant)? = {
         var found: (UInt64, UInt64, Instant)?

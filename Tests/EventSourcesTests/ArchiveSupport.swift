@@ -48,9 +48,9 @@ struct ModelRow: Equatable {
 
 extension HistoryEdge {
     /// Of a history that holds these requests.
-    init(_ ids: some RandomAccessCollection<String>, firstRequest: Instant? = nil) {
+    init(_ ids: some RandomAccessCollection<String>) {
         let ids = Array(ids)
-        self.init(requestID: { ids.indices.contains($0) ? Array(ids[$0].utf8) : nil }, firstRequest: firstRequest, firstEntry: nil)
+        self.init(requestID: { ids.indices.contains($0) ? Array(ids[$0].utf8) : nil }, firstEntry: nil)
     }
 
     static var empty: HistoryEdge { HistoryEdge([]) }

@@ -128,7 +128,7 @@ import Testing
         #expect(try archive.next(&position, edge: edge(20..<30), limit: 3).count == 3)
         #expect(try requestIDs(archive.rest(&position, edge: edge(27..<30))) == ids(13..<18) + ids(25..<27))
         // History holds requests, the table none of them: everything published there is before history.
-        #expect(try requestIDs(archive.all(from: at(26), edge: HistoryEdge(["gone", "too"], firstRequest: at(100)))) == ids(26..<30))
+        #expect(try requestIDs(archive.all(from: at(26), edge: HistoryEdge(["gone", "too"]))) == ids(26..<30))
     }
 
     @Test func lateRowsComeLate() throws {

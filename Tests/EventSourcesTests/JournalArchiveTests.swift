@@ -17,7 +17,7 @@ import Testing
     }
 
     private func edge(_ first: JournalPlace? = nil) -> HistoryEdge {
-        HistoryEdge(requestID: { _ in nil }, firstRequest: nil, firstEntry: first)
+        HistoryEdge(requestID: { _ in nil }, firstEntry: first)
     }
 
     /// Everything, so many at a time; the archive is closed in between where asked for.

@@ -195,7 +195,7 @@ private struct Following {
         let archive = JournalArchive(journalOptions(folder.path), names: noNames, published: following.published)
         func before(_ first: JournalPlace?) throws -> [String] {
             var position = archive.position(from: TestEntry.began)
-            let edge = HistoryEdge(requestID: { _ in nil }, firstRequest: nil, firstEntry: first)
+            let edge = HistoryEdge(requestID: { _ in nil }, firstEntry: first)
             return try archive.next(&position, edge: edge, limit: 1000, deadline: .max).map(message)
         }
         #expect(try before(nil) == lines(0..<5))
