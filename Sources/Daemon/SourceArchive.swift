@@ -97,7 +97,8 @@ private final class SourceArchiveReader: ArchiveReader {
         guard let place = position as? Place else { return ArchiveBatch(events: [], isFinished: true) }
         let history = HistoryEdge(
             requestID: edge.requestID,
-            firstEntry: edge.firstEntry.map { JournalPlace(sequenceID: $0.sequenceID, sequence: $0.sequence, realtime: $0.timestamp) })
+            // Looked for through history, so only where lines are read.
+            firstEntry: place.lines == nil ? nil : edge.firstEntry.map { JournalPlace(sequenceID: $0.sequenceID, sequence: $0.sequence, realtime: $0.timestamp) })
         place.requests.isCurrent = place.rows == nil
         place.logs.isCurrent = place.lines == nil
         // At the end of both, history may have moved on since one of them came to its own.

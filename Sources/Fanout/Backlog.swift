@@ -25,7 +25,7 @@ struct Stretch {
     let until: UInt64
     let evaluator: Evaluator
     let kind: Kind
-    var ending: Ending
+    let ending: Ending
 
     var isReplay: Bool { if case .replay = kind { true } else { false } }
 }

@@ -87,7 +87,6 @@ extension Shard {
     /// Counts a loss, and names only channels that the client is subscribed to.
     private func clipped(_ loss: Loss, for client: UnsafeMutablePointer<Client>) -> Loss {
         client.pointee.dropped += loss.dropped
-        counters.dropped.add(loss.dropped, ordering: .relaxed)
         var told = loss
         let subscribed = client.pointee.details.subscription.channels.effective
         if !loss.channels.isDisjoint(with: subscribed) { told.channels = loss.channels.intersection(subscribed) }

@@ -365,7 +365,6 @@ public final class ShardCounters: Sendable {
     let requests = Atomic<Int>(0)
     let all = Atomic<Int>(0)
     public let bytesSent = Atomic<UInt64>(0)
-    public let dropped = Atomic<UInt64>(0)
     public let gaps = Atomic<UInt64>(0)
     public let refused = Atomic<UInt64>(0)
     public let messagesReceived = Atomic<UInt64>(0)

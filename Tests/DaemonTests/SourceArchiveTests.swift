@@ -81,7 +81,7 @@ import Testing
     private func places() throws -> [(UInt64, UInt64, Instant)] {
         let journal = try Journal(directory: directory)
         try journal.match(units: [SourceArchiveTests.unit])
-        try journal.seekToHead()
+        try journal.seek(to: Instant(microseconds: 0))
         var places: [(UInt64, UInt64, Instant)] = []
         while let entry = try journal.next() { places.append((entry.sequenceID, entry.sequence, entry.realtime)) }
         return places

@@ -61,7 +61,7 @@ import Testing
             #expect(ledger.gaps == [])
         }
         rig.settle()
-        #expect(rig.sum { $0.dropped.load(ordering: .relaxed) } == 0)
+        #expect(rig.total(.dropped) == 0)
     }
 
     /// Counted at both ends.

@@ -79,12 +79,6 @@ public final class Journal {
 
     // MARK: positions
 
-    /// Moves before the first entry.
-    public func seekToHead() throws(SystemError) {
-        position = .head
-        try settle()
-    }
-
     /// Moves behind the last entry.
     /// - Parameter now: stands in for the last entry where there is none: files that come later may hold older ones.
     /// - Returns: the last entry.
