@@ -34,20 +34,20 @@ struct StartError: Error, CustomStringConvertible {
 
 /// The running daemon. Made and started on the main thread, which then waits for signals; what they ask for runs on `control`.
 final class Service: @unchecked Sendable {  // Sendable because mutable state is used on `control` only, once started.
-    private let settings: Settings
-    private let hub: Hub
-    private let router: Router
-    private let shards: [Shard]
-    private let sampler: Sampler
-    private let bridge: SourceBridge
-    private let journal: JournalSource?
-    private let heartbeat: Heartbeat
-    private let acceptors: AcceptorPool
-    private let addresses: [ListenAddress]
-    private let demo: DemoRun?
-    private let control = DispatchQueue(label: "control")
-    private var isStopping = false
-    private static let draining = Atomic<Bool>(false)
+    let settings: Settings
+    let hub: Hub
+    let router: Router
+    let shards: [Shard]
+    let sampler: Sampler
+    let bridge: SourceBridge
+    let journal: JournalSource?
+    let heartbeat: Heartbeat
+    let acceptors: AcceptorPool
+    let addresses: [ListenAddress]
+    let demo: DemoRun?
+    let control = DispatchQueue(label: "control")
+    var isStopping = false
+    static let draining = Atomic<Bool>(false)
 
     init(_ options: ServeOptions) throws {
         var settings = options.settings
@@ -114,39 +114,6 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
             })
     }
 
-    private static func listen(_ settings: Settings, _ shards: [Shard]) throws -> (AcceptorPool, [ListenAddress]) {
-        var addresses: [ListenAddress] = []
-        var descriptors: [Int32] = []
-        for host in settings.server.host {
-            // With port 0 the addresses share the port that the first one was given.
-            let port = settings.server.port == 0 ? addresses.first?.port ?? 0 : settings.server.port
-            do throws(SystemError) {
-                let socket = try ListeningSocket(ListenAddress(host: host, port: port))
-                addresses.append(socket.address)
-                descriptors.append(socket.release())
-            } catch {
-                // A machine without IPv6 is no reason not to serve IPv4, as long as one address works.
-                if error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL, settings.server.host.count > 1 {
-                    Log.warn("cannot listen on \(error.subject): \(SystemError.text(of: error.code)); going on with the other addresses")
-                    continue
-                }
-                let advice =
-                    error.code == EADDRINUSE
-                    ? "\(PortHolder.name(port: port).map { "\($0) holds it; " } ?? "")stop it or set server.port (the gateway's own default is 8080 too)"
-                    : error.code == EACCES ? "ports below 1024 need CAP_NET_BIND_SERVICE; set server.port" : "set server.host and server.port"
-                throw StartError(description: "cannot listen on \(error.subject): \(SystemError.text(of: error.code)); \(advice)")
-            }
-        }
-        if addresses.isEmpty { throw StartError(description: "none of the addresses of server.host can be listened on") }
-        let acceptors = try AcceptorPool(listening: descriptors) { accepted in
-            let least = shards.min {
-                $0.counters.connections.load(ordering: .relaxed) < $1.counters.connections.load(ordering: .relaxed)
-            }
-            least?.adopt(accepted)
-        }
-        return (acceptors, addresses)
-    }
-
     func start() throws {
         for shard in shards { shard.start() }
         sampler.start()
@@ -172,33 +139,6 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
             default: control.async { [self] in stop() }
             }
         }
-    }
-
-    /// Stops accepting, says goodbye to everyone, and ends. A second signal ends at once.
-    private func stop() {
-        dispatchPrecondition(condition: .onQueue(control))
-        if isStopping { finish() }
-        isStopping = true
-        Service.draining.store(true, ordering: .relaxed)
-        Log.info("stopping: \(hub.clientCount) clients are told to come back")
-        acceptors.stop()
-        for shard in shards { shard.post { $0.closeAll() } }
-        waitForLast(until: hub.clock.monotonic() + 5_000_000_000)
-    }
-
-    private func waitForLast(until deadline: UInt64) {
-        let left = shards.reduce(0) { $0 + $1.counters.connections.load(ordering: .relaxed) }
-        if left == 0 || hub.clock.monotonic() > deadline { finish() }
-        control.asyncAfter(deadline: .now() + .milliseconds(20)) { [self] in waitForLast(until: deadline) }
-    }
-
-    private func finish() -> Never {
-        sampler.stop()
-        journal?.stop()
-        demo?.stop()
-        hub.stopReplays()
-        Log.info("stopped")
-        exit(0)
     }
 }
 
@@ -227,63 +167,5 @@ extension SourceReport {
         self.init(
             name: status.name, isWorking: status.state == .working, state: status.state.rawValue, lagMilliseconds: status.lagMilliseconds,
             why: status.why)
-    }
-}
-
-/// Carries what the sampler says to the hub, and what the hub wants to the sampler.
-final class SourceBridge: EventSink, StatsSource {
-    private let hub: Hub
-    /// The sampler, once there is one: it is made with this bridge.
-    let sampler = Locked<Sampler?>(nil)
-    private let beat = Atomic<UInt64>(0)
-
-    init(hub: Hub) { self.hub = hub }
-
-    func publish(_ events: [SourceEvent]) {
-        for event in events where event.kind == .gap { hub.gaps.add(.sourceLost) }
-        hub.publish(events.map { EventDraft($0) })
-    }
-
-    func gap(channel: SourceChannel, reason: SourceGap) {
-        hub.gaps.add(reason == .lag ? .sourceLag : .sourceLost)
-        let target: Channel =
-            switch channel {
-            case .stats: .stats
-            case .providers: .providers
-            case .requests: .requests
-            case .logs: .logs
-            }
-        hub.publish([
-            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: reason.data(channel), passesFilters: true)
-        ])
-    }
-
-    func providerStates(_ states: [(id: String, data: [UInt8])]) {
-        let now = hub.clock.now()
-        hub.updateProviders(states.map { (id: $0.id, timestamp: now, data: $0.data) })
-    }
-
-    func stats(window: StatsWindow, interval: Int, at instant: Instant, data: [UInt8]) {
-        hub.updateStats(StatsGroup(window: window.rawValue, interval: interval), at: instant, data: data)
-    }
-
-    func watch(_ group: StatsGroup) {
-        guard let window = StatsWindow(rawValue: group.window) else { return }
-        sampler.withLock { $0 }?.watch(window: window, interval: group.interval)
-    }
-
-    func unwatch(_ group: StatsGroup) {
-        guard let window = StatsWindow(rawValue: group.window) else { return }
-        sampler.withLock { $0 }?.unwatch(window: window, interval: group.interval)
-    }
-
-    /// Whether the sampler's control side has answered the last beat; asks the next one. Called by the heartbeat loop only.
-    func samplerAnswered() -> Bool {
-        guard let sampler = sampler.withLock({ $0 }) else { return true }
-        let last = beat.load(ordering: .relaxed)
-        let answered = sampler.lastBeat >= last
-        sampler.beat(last + 1)
-        beat.store(last + 1, ordering: .relaxed)
-        return answered
     }
 }

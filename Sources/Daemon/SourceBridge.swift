@@ -1,0 +1,64 @@
+// Between the sources and the hub: what the sampler says becomes events, what the hub wants becomes work of the sampler.
+
+import Base
+import EventSources
+import Fanout
+import Synchronization
+
+/// Carries what the sampler says to the hub, and what the hub wants to the sampler.
+final class SourceBridge: EventSink, StatsSource {
+    private let hub: Hub
+    /// The sampler, once there is one: it is made with this bridge.
+    let sampler = Locked<Sampler?>(nil)
+    private let beat = Atomic<UInt64>(0)
+
+    init(hub: Hub) { self.hub = hub }
+
+    func publish(_ events: [SourceEvent]) {
+        for event in events where event.kind == .gap { hub.gaps.add(.sourceLost) }
+        hub.publish(events.map { EventDraft($0) })
+    }
+
+    func gap(channel: SourceChannel, reason: SourceGap) {
+        hub.gaps.add(reason == .lag ? .sourceLag : .sourceLost)
+        let target: Channel =
+            switch channel {
+            case .stats: .stats
+            case .providers: .providers
+            case .requests: .requests
+            case .logs: .logs
+            }
+        hub.publish([
+            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: reason.data(channel), passesFilters: true)
+        ])
+    }
+
+    func providerStates(_ states: [(id: String, data: [UInt8])]) {
+        let now = hub.clock.now()
+        hub.updateProviders(states.map { (id: $0.id, timestamp: now, data: $0.data) })
+    }
+
+    func stats(window: StatsWindow, interval: Int, at instant: Instant, data: [UInt8]) {
+        hub.updateStats(StatsGroup(window: window.rawValue, interval: interval), at: instant, data: data)
+    }
+
+    func watch(_ group: StatsGroup) {
+        guard let window = StatsWindow(rawValue: group.window) else { return }
+        sampler.withLock { $0 }?.watch(window: window, interval: group.interval)
+    }
+
+    func unwatch(_ group: StatsGroup) {
+        guard let window = StatsWindow(rawValue: group.window) else { return }
+        sampler.withLock { $0 }?.unwatch(window: window, interval: group.interval)
+    }
+
+    /// Whether the sampler's control side has answered the last beat; asks the next one. Called by the heartbeat loop only.
+    func samplerAnswered() -> Bool {
+        guard let sampler = sampler.withLock({ $0 }) else { return true }
+        let last = beat.load(ordering: .relaxed)
+        let answered = sampler.lastBeat >= last
+        sampler.beat(last + 1)
+        beat.store(last + 1, ordering: .relaxed)
+        return answered
+    }
+}
