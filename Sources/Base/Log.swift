@@ -1,65 +1,173 @@
-// The daemon's own log: one line per entry to standard error. On a journal the line carries its priority
-// (sd-daemon(3), `<N>`); on a terminal it carries time and colour.
+// The daemon's own log. Whoever logs hands an entry over and goes on: it is written by a thread of the log's own, so that a
+// journal that does not take entries, or a terminal that stands still, never holds up a shard.
 
 import Glibc
 import Synchronization
 
-/// Severity of a log line, least first.
-public enum LogLevel: Int, Comparable, Sendable, CaseIterable {
-    case debug, info, warn, error
-
-    public init?(name: some StringProtocol) {
-        switch name {
-        case "debug": self = .debug
-        case "info": self = .info
-        case "warn": self = .warn
-        case "error": self = .error
-        default: return nil
-        }
-    }
-    public static func < (a: LogLevel, b: LogLevel) -> Bool { a.rawValue < b.rawValue }
-
-    /// syslog(3) priority.
-    var priority: Int { [7, 6, 4, 3][rawValue] }
-    var colour: String { ["\u{1B}[2m", "", "\u{1B}[33m", "\u{1B}[31m"][rawValue] }
-    public var name: String { ["debug", "info", "warn", "error"][rawValue] }
-}
-
-/// The process's log. Any thread may write; a line is one write(2), so that lines never mix.
+/// The process's log. Any thread may write.
 public enum Log {
-    public enum Format: Int, Sendable { case plain, journal, terminal }
-
     private static let threshold = Atomic<Int>(LogLevel.info.rawValue)
-    private static let format = Atomic<Int>(Format.plain.rawValue)
+    private static let writer = LogWriter()
 
-    /// Sets what is written and how. Call at start and on reload.
-    public static func configure(level: LogLevel, format chosen: Format) {
+    /// Sets what is written and where. Call at start and on reload.
+    public static func configure(level: LogLevel, sink: any LogSink) {
         threshold.store(level.rawValue, ordering: .relaxed)
-        format.store(chosen.rawValue, ordering: .relaxed)
+        writer.use(sink)
     }
 
-    /// The form that fits standard error: journal when it is one (systemd.exec(5), `$JOURNAL_STREAM`), colour on a terminal.
-    public static func detectedFormat() -> Format {
-        if getenv("JOURNAL_STREAM") != nil { return .journal }
-        return isatty(2) == 1 && getenv("NO_COLOR") == nil ? .terminal : .plain
-    }
+    /// Sets what is written.
+    public static func set(level: LogLevel) { threshold.store(level.rawValue, ordering: .relaxed) }
 
-    public static func debug(_ message: @autoclosure () -> String) { write(.debug, message) }
-    public static func info(_ message: @autoclosure () -> String) { write(.info, message) }
-    public static func warn(_ message: @autoclosure () -> String) { write(.warn, message) }
-    public static func error(_ message: @autoclosure () -> String) { write(.error, message) }
+    /// From now on entries are written by a thread of their own. Before that, and where there can be no thread, by whoever logs.
+    public static func start() { writer.start() }
 
-    private static func write(_ level: LogLevel, _ message: () -> String) {
+    /// Says what was left out of floods that are over. Called by the heartbeat loop.
+    public static func reportSuppressed() { writer.reportSuppressed(isLast: false) }
+
+    /// Writes what waits, for at most a second: at the end of the process.
+    public static func finish() { writer.finish() }
+
+    public static func debug(
+        _ message: @autoclosure () -> String, _ event: LogEvent? = nil, _ fields: @autoclosure () -> [LogField] = [],
+        file: StaticString = #fileID, line: UInt = #line, function: StaticString = #function
+    ) { write(.debug, message, event, fields, file, line, function) }
+
+    public static func info(
+        _ message: @autoclosure () -> String, _ event: LogEvent? = nil, _ fields: @autoclosure () -> [LogField] = [],
+        file: StaticString = #fileID, line: UInt = #line, function: StaticString = #function
+    ) { write(.info, message, event, fields, file, line, function) }
+
+    public static func warn(
+        _ message: @autoclosure () -> String, _ event: LogEvent? = nil, _ fields: @autoclosure () -> [LogField] = [],
+        file: StaticString = #fileID, line: UInt = #line, function: StaticString = #function
+    ) { write(.warn, message, event, fields, file, line, function) }
+
+    public static func error(
+        _ message: @autoclosure () -> String, _ event: LogEvent? = nil, _ fields: @autoclosure () -> [LogField] = [],
+        file: StaticString = #fileID, line: UInt = #line, function: StaticString = #function
+    ) { write(.error, message, event, fields, file, line, function) }
+
+    private static func write(
+        _ level: LogLevel, _ message: () -> String, _ event: LogEvent?, _ fields: () -> [LogField], _ file: StaticString, _ line: UInt,
+        _ function: StaticString
+    ) {
         guard level.rawValue >= threshold.load(ordering: .relaxed) else { return }
         // A line break in a message would be a second, forged entry.
         let text = String(message().map { $0.isNewline ? " " : $0 })
-        let line: String
-        switch Format(rawValue: format.load(ordering: .relaxed)) ?? .plain {
-        case .journal: line = "<\(level.priority)>\(text)\n"
-        case .terminal: line = "\u{1B}[2m\(SystemClock().now().rfc3339)\u{1B}[0m \(level.colour)\(level.name) \(text)\u{1B}[0m\n"
-        case .plain: line = "\(SystemClock().now().rfc3339) \(level.name) \(text)\n"
+        writer.take(
+            LogEntry(
+                time: SystemClock().now(), level: level, message: text, event: event, fields: fields(), file: file, line: line, function: function))
+    }
+}
+
+/// The queue between those who log and the sink.
+///
+/// `@unchecked Sendable` because everything below is touched under the condition's lock only.
+final class LogWriter: @unchecked Sendable {
+    /// Entries that may wait; more are counted and left out.
+    private static let waitingMax = 8192
+
+    private let condition = Condition()
+    private var sink: any LogSink = TextLogSink(isColoured: false)
+    private var limiter = LogLimiter()
+    private var waiting: [LogEntry] = []
+    private var overflown = 0
+    private var isRunning = false
+    /// An entry is being written just now, outside the lock.
+    private var isWriting = false
+
+    func use(_ sink: any LogSink) {
+        condition.withLock { self.sink = sink }
+    }
+
+    func start() {
+        condition.withLock { isRunning = true }
+        if Thread.start(named: "log", { [self] in run() }) != nil { condition.withLock { isRunning = false } }
+    }
+
+    func take(_ entry: LogEntry) {
+        let sink = condition.withLock { () -> (any LogSink)? in
+            guard limiter.admits(entry, at: SystemClock().monotonic()) else { return nil }
+            if !isRunning { return self.sink }
+            put(entry)
+            return nil
         }
-        var copy = line
+        sink?.write(entry)
+    }
+
+    /// With the lock held.
+    private func put(_ entry: LogEntry) {
+        guard waiting.count < LogWriter.waitingMax else {
+            overflown += 1
+            return
+        }
+        waiting.append(entry)
+        condition.broadcast()
+    }
+
+    func reportSuppressed(isLast: Bool) {
+        condition.withLock {
+            for left in limiter.takeSuppressed(at: SystemClock().monotonic(), isLast: isLast) {
+                let entry = left.entry
+                put(
+                    LogEntry(
+                        time: SystemClock().now(), level: entry.level, message: "\(left.count) more like this were left out: \(entry.message)",
+                        event: .suppressed, fields: [LogField("N_SUPPRESSED", "\(left.count)")], file: entry.file, line: entry.line,
+                        function: entry.function))
+            }
+            guard overflown > 0, waiting.isEmpty else { return }
+            let count = overflown
+            overflown = 0
+            put(
+                LogEntry(
+                    time: SystemClock().now(), level: .warn, message: "\(count) entries were left out: the log did not take them in time",
+                    event: .suppressed, fields: [LogField("N_SUPPRESSED", "\(count)")], file: #fileID, line: #line, function: #function))
+        }
+    }
+
+    private func run() {
+        while true {
+            let (entries, sink) = condition.withLock { () -> ([LogEntry], any LogSink) in
+                isWriting = false
+                condition.broadcast()
+                while waiting.isEmpty { _ = condition.wait(until: Condition.Deadline(nanoseconds: 60_000_000_000)) }
+                defer { waiting.removeAll(keepingCapacity: true) }
+                isWriting = true
+                return (waiting, self.sink)
+            }
+            for entry in entries { sink.write(entry) }
+        }
+    }
+
+    func finish() {
+        reportSuppressed(isLast: true)
+        let deadline = Condition.Deadline(nanoseconds: 1_000_000_000)
+        condition.withLock {
+            while isRunning, !waiting.isEmpty || isWriting, condition.wait(until: deadline) {}
+        }
+    }
+}
+
+/// Entries as lines of text on standard error; a line is one write(2), so that lines never mix.
+public struct TextLogSink: LogSink {
+    private let isColoured: Bool
+
+    public init(isColoured: Bool) { self.isColoured = isColoured }
+
+    public func write(_ entry: LogEntry) { LogLine.write(TextLogSink.text(of: entry, isColoured: isColoured)) }
+
+    static func text(of entry: LogEntry, isColoured: Bool) -> String {
+        guard isColoured else { return "\(entry.time.rfc3339) \(entry.level.name) \(entry.message)" }
+        let colour = ["\u{1B}[2m", "", "\u{1B}[33m", "\u{1B}[31m"][entry.level.rawValue]
+        return "\u{1B}[2m\(entry.time.rfc3339)\u{1B}[0m \(colour)\(entry.level.name) \(entry.message)\u{1B}[0m"
+    }
+}
+
+/// Lines on standard error.
+public enum LogLine {
+    /// Writes a line, without its end, by one call. What cannot be written is lost: there is nobody left to be told.
+    public static func write(_ line: String) {
+        var copy = line + "\n"
         copy.withUTF8 { _ = Glibc.write(2, $0.baseAddress, $0.count) }
     }
 }

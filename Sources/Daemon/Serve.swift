@@ -17,12 +17,14 @@ func runServe(_ options: ServeOptions) -> Never {
     // Before there is a second thread: every thread inherits that these are blocked.
     let signals = SignalSet([SIGTERM, SIGINT, SIGHUP])
     signals.block()
+    Log.start()
     do {
         let service = try Service(options)
         try service.start()
         service.obey(signals)
     } catch {
-        Log.error("\(error)")
+        Log.error("\(error)", .cannotStart)
+        Log.finish()
         exit(1)
     }
 }
@@ -54,7 +56,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         let descriptors = Socket.raiseDescriptorLimit()
         if settings.websocket.maxClients + 64 > descriptors {
             let possible = max(1, descriptors - 64)
-            Log.warn("websocket.max_clients \(settings.websocket.maxClients) does not fit the limit of \(descriptors) open files; going on with \(possible)")
+            Log.warn("websocket.max_clients \(settings.websocket.maxClients) does not fit the limit of \(descriptors) open files; going on with \(possible)", .limitLowered)
             settings.websocket.maxClients = possible
         }
         demo = try options.demo.map { try DemoRun($0) }

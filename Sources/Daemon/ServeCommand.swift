@@ -48,8 +48,8 @@ func serveCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
     if let port { overrides.append(.init(name: "--port", key: "server.port", text: "\(port)")) }
     do throws(ConfigErrors) {
         let loaded = try loadSettings(arguments, overrides: overrides)
-        configureLog(loaded.settings.log)
-        for warning in loaded.warnings { Log.warn("\(warning)") }
+        Log.configure(loaded.settings.log)
+        for warning in loaded.warnings { Log.warn("\(warning)", .configurationWarning, [.setting(warning.key)]) }
         var options = ServeOptions(settings: loaded.settings, configPath: configPath(arguments))
         if arguments.has("--demo") {
             options.demo = DemoOptions()
@@ -58,20 +58,9 @@ func serveCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
         }
         runServe(options)
     } catch {
-        Output.error("\(error)\n")
+        report(error)
         return ExitCode.configuration
     }
-}
-
-private func configureLog(_ log: Settings.LogOutput) {
-    let format: Log.Format =
-        switch log.format {
-        case .auto: Log.detectedFormat()
-        case .journal: .journal
-        case .terminal: .terminal
-        case .plain: .plain
-        }
-    Log.configure(level: LogLevel(name: log.level.rawValue) ?? .info, format: format)
 }
 
 func checkConfigCommand(_ arguments: Arguments) -> Int32 {

@@ -20,7 +20,7 @@ extension Service {
             } catch {
                 // A machine without IPv6 is no reason not to serve IPv4, as long as one address works.
                 if error.code == EAFNOSUPPORT || error.code == EADDRNOTAVAIL, settings.server.host.count > 1 {
-                    Log.warn("cannot listen on \(error.subject): \(SystemError.text(of: error.code)); going on with the other addresses")
+                    Log.warn("cannot listen on \(error.subject): \(SystemError.text(of: error.code)); going on with the other addresses", .addressUnavailable)
                     continue
                 }
                 let advice =

@@ -11,7 +11,7 @@ extension Service {
         if isStopping { finish() }
         isStopping = true
         Service.draining.store(true, ordering: .relaxed)
-        Log.info("stopping: \(hub.clientCount) clients are told to come back")
+        Log.info("stopping: \(hub.clientCount) clients are told to come back", .stopping)
         acceptors.stop()
         for shard in shards { shard.post { $0.closeAll() } }
         waitForLast(until: hub.clock.monotonic() + 5_000_000_000)
@@ -28,7 +28,8 @@ extension Service {
         journal?.stop()
         demo?.stop()
         hub.stopReplays()
-        Log.info("stopped")
+        Log.info("stopped", .stopped)
+        Log.finish()
         exit(0)
     }
 }

@@ -37,7 +37,7 @@ final class SourceHealth: Sendable {
                 return wasLogged
             }
         }
-        if !recovered.isEmpty { Log.info("\(SourceHealth.text(recovered)): working again") }
+        if !recovered.isEmpty { Log.info("\(SourceHealth.text(recovered)): working again", .sourceWorking, SourceHealth.fields(recovered)) }
     }
 
     /// The source cannot be read.
@@ -81,7 +81,9 @@ final class SourceHealth: Sendable {
             }
             return lagging
         }
-        for (why, channels) in news { Log.warn("\(SourceHealth.text(channels)): \(why); trying again") }
+        for (why, channels) in news {
+            Log.warn("\(SourceHealth.text(channels)): \(why); trying again", .sourceFailing, SourceHealth.fields(channels))
+        }
         return lagging
     }
 
@@ -96,6 +98,9 @@ final class SourceHealth: Sendable {
             }
         }
     }
+
+    /// The field may stand in an entry several times.
+    private static func fields(_ channels: [SourceChannel]) -> [LogField] { channels.map { .source($0.sourceName) } }
 
     private static func text(_ channels: [SourceChannel]) -> String {
         "source \(channels.map(\.sourceName).joined(separator: ", "))"

@@ -96,6 +96,8 @@ final class ClientDetails {
     var backlog: Backlog?
     /// Lost events that are to be told before anything else comes from history.
     var loss: Loss?
+    /// Why the connection ends, once it does.
+    var ending = Ending.none
     /// The newest gap that was put into the ring.
     var placedGap: PlacedGap?
     /// The request in the making; nil once upgraded.

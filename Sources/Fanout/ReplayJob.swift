@@ -210,7 +210,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             for failure in batch.failures where !failed.contains(ChannelSet(failure.channel)) {
                 failed.insert(ChannelSet(failure.channel))
                 pool.cut.add(1, ordering: .relaxed)
-                Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)")
+                Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)", .replayIncomplete, [.channel(failure.channel.name)])
                 chunk += FrameWriter.frame(.text, timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
             }
         }

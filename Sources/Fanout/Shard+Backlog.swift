@@ -108,7 +108,7 @@ extension Shard {
         let details = client(index).pointee.details
         guard let loss = details.loss else { return }
         details.loss = nil
-        countGap()
+        countGap(loss, of: client(index))
         enqueue(gapFrame(loss), for: index)
     }
 

@@ -94,9 +94,10 @@ extension Shard {
     }
 
     /// A slow client is told of a loss.
-    func countGap() {
+    func countGap(_ loss: Loss, of client: UnsafeMutablePointer<Client>) {
         counters.gaps.add(1, ordering: .relaxed)
         hub.gaps.add(.slowConsumer)
+        logLoss(loss, of: client)
     }
 
     /// The `gap` that tells of a loss, as a frame.
@@ -150,7 +151,7 @@ extension Shard {
             if rest.isEmpty, let told = loss, let before = neighbour(before: position - 1, of: client), extend(before, by: told, of: client) {
                 continue
             }
-            if loss != nil, !limits.disconnectsSlowConsumers { countGap() }
+            if let loss, !limits.disconnectsSlowConsumers { countGap(loss, of: client) }
             place(rest, lanes: restLanes, loss, in: span, of: client)
         }
         return hasLost

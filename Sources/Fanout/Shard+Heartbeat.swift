@@ -80,6 +80,7 @@ extension Shard {
         let timeout = max(1, Wheel.ticks(limits.clientTimeout))
         if !client.pointee.ring.isEmpty, tick &- client.pointee.lastProgress >= timeout {
             // It does not take our bytes, so a close frame would not reach it either.
+            note(.stuck, of: index)
             end(index)
             return
         }

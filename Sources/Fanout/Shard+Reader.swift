@@ -43,6 +43,7 @@ extension Shard {
             case EINTR: continue
             case EAGAIN: return
             default:
+                note(.broken(errno), of: index)
                 end(index)
                 return
             }
@@ -54,6 +55,7 @@ extension Shard {
     private func peerEnded(_ index: UInt32) {
         let client = client(index)
         client.pointee.flags.insert(.peerEnded)
+        note(.vanished, of: index)
         // A half-closed HTTP peer still reads its answer; a WebSocket without close handshake is over.
         if client.pointee.flags.contains(.http), !client.pointee.ring.isEmpty || client.pointee.flags.contains(.answering),
             !client.pointee.flags.contains(.lingering)
@@ -220,6 +222,7 @@ extension Shard {
         if hub.clients.add(1, ordering: .relaxed).newValue > limits.clientsMax {
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
+            logRefused(index, "websocket.max_clients (\(limits.clientsMax)) is reached")
             answer(
                 index, .error(503, "max_clients (\(limits.clientsMax)) is reached", fields: [("Retry-After", "5")]), keepAlive: false,
                 headOnly: false)
@@ -232,6 +235,7 @@ extension Shard {
         if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
         counters.clients.add(1, ordering: .relaxed)
         hub.beginTextFrames()
+        logConnected(index, path: head.path)
         enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
         let interval = max(1, Wheel.ticks(limits.heartbeatInterval))
@@ -281,10 +285,12 @@ extension Shard {
                     client.pointee.flags.insert(.endAfterFlush)
                     if client.pointee.ring.isEmpty { drain(index) }
                 } else {
+                    note(.closedByPeer(code), of: index)
                     finishAndEnd(index, FrameWriter.close(code))
                 }
             case .fail(let code, let reason):
                 counters.protocolErrors.add(1, ordering: .relaxed)
+                note(.failed(code), of: index)
                 finishAndEnd(index, FrameWriter.close(code, reason))
             }
         }
@@ -337,6 +343,7 @@ extension Shard {
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .http]) else { return }
         // What has not begun is not sent any more: a client that is closed for being slow would never see the frame behind it.
         if code != .goingAway { withdrawUnbegun(index) }
+        note(.closed(code), of: index)
         finish(index, FrameWriter.close(code, code.reason))
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }

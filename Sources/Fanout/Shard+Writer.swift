@@ -150,7 +150,9 @@ extension Shard {
                 switch errno {
                 case EAGAIN: client.pointee.flags.insert(.blocked)
                 case EINTR: continue
-                default: end(index)
+                default:
+                    note(.broken(errno), of: index)
+                    end(index)
                 }
                 return
             }

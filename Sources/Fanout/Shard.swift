@@ -333,6 +333,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
         if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
         if !client.pointee.flags.contains(.http) {
+            logDisconnected(index)
             hub.clients.subtract(1, ordering: .relaxed)
             counters.clients.subtract(1, ordering: .relaxed)
             hub.endTextFrames()

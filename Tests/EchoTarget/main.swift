@@ -35,6 +35,7 @@ func run() -> Never {
     limits.ringSpansMax = 4096
     do {
         let hub = Hub(limits: limits, clock: SystemClock())
+        Log.set(level: .warn)  // Clients come and go by the hundred.
         let shard = try Shard(number: 0, hub: hub, delegate: Echo())
         hub.attach([shard])
         shard.start()

@@ -58,6 +58,7 @@ struct Rig {
         let hub = Hub(limits: limits, clock: clock)
         self.hub = hub
         let desk = desk
+        Log.set(level: .warn)  // Clients come and go by the hundred.
         shards = try (0..<count).map { try Shard(number: $0, hub: hub, delegate: desk) }
         hub.attach(shards)
         for shard in shards { shard.start() }

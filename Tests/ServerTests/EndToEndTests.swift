@@ -27,6 +27,7 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
                 broadcast: BroadcastLimits(
                     eventsPerSecond: 1_000_000, burst: 100_000, eventBytesMax: 262_144, batchBytesMax: 8_388_608),
                 sources: { [] }, isDraining: { false }))
+        Log.set(level: .warn)  // Clients come and go by the hundred.
         let shards = try (0..<2).map { try Shard(number: $0, hub: hub, delegate: router) }
         self.shards = shards
         hub.attach(shards)

@@ -145,6 +145,6 @@ public struct Settings: Sendable, Equatable {
 
         public enum Level: String, Sendable, CaseIterable { case debug, info, warn, error }
         /// `auto`: journal under systemd, colours on a terminal, else plain.
-        public enum Format: String, Sendable, CaseIterable { case auto, journal, terminal, plain }
+        public enum Format: String, Sendable, CaseIterable { case auto, journal, terminal, plain, json }
     }
 }

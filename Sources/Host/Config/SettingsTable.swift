@@ -122,7 +122,7 @@ extension Setting {
         boolean("metrics.enabled", \.metrics.enabled, hasEffect: false, "Serve /metrics."),
 
         choice("log.level", \.log.level, "Least level written."),
-        choice("log.format", \.log.format, "auto: for the journal under systemd, in colour on a terminal, else plain."),
+        choice("log.format", \.log.format, "auto: for the journal under systemd, in colour on a terminal, else plain. json: one object per line."),
     ]
 }
 

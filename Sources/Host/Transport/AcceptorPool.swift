@@ -73,11 +73,11 @@ public final class AcceptorPool: Sendable {
             for entry in waiting.dropLast() where entry.revents != 0 {
                 do throws(SystemError) {
                     guard let accepted = try Socket.accept(entry.fd) else { continue }
-                    if exhausted { Log.info("accepting connections again") }
+                    if exhausted { Log.info("accepting connections again", .acceptingAgain) }
                     exhausted = false
                     receive(accepted)
                 } catch {
-                    if !exhausted { Log.error("cannot accept connections: \(error); going on as soon as that is over") }
+                    if !exhausted { Log.error("cannot accept connections: \(error); going on as soon as that is over", .descriptorsExhausted) }
                     exhausted = true
                 }
             }

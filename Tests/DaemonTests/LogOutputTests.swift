@@ -1,0 +1,25 @@
+@testable import Base
+import Testing
+
+@testable import Daemon
+
+@Suite struct LogOutputTests {
+    @Test func jsonLinesHaveOneObjectWithAllFields() {
+        let entry = LogEntry(
+            time: Instant(milliseconds: 0), level: .warn, message: "a \"quoted\" text\u{1}", event: .clientLost,
+            fields: [.client(17), .remoteAddress("::1")], file: "Fanout/X.swift", line: 9, function: "f()")
+        #expect(
+            JSONLogSink.text(of: entry)
+                == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","remote_addr":"::1","source":"Fanout/X.swift:9"}"#
+        )
+    }
+
+    @Test func theCatalogHasEveryEventInTheFormOfSystemd() {
+        let text = JournalCatalog.text
+        for event in LogEvent.all { #expect(text.contains("\n\n-- \(event.id)\nSubject: \(event.subject)\n")) }
+        // A line of a text that begins like a header would be taken for one.
+        for event in LogEvent.all {
+            for line in event.text.split(separator: "\n") { #expect(!line.hasPrefix("--") && !line.hasPrefix("#") && line.count <= 130) }
+        }
+    }
+}
