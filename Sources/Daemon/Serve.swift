@@ -89,13 +89,14 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
                 if settings.sources.requestsEnabled { sampler.settle() }
                 journal?.settle()
             })
+        let sources = { @Sendable [sampler, journal] in sampler.status() + (journal.map { [$0.status()] } ?? []) }
         var routing = RouterOptions(
             identity: Identity(
                 name: "goleapai-ws", version: Version.number, commit: Version.commit, swift: Version.swift),
             broadcast: BroadcastLimits(
                 eventsPerSecond: settings.broadcast.eventsPerSecond, burst: settings.broadcast.burst,
                 eventBytesMax: settings.broadcast.maxEventBytes, batchBytesMax: settings.broadcast.maxBatchBytes),
-            sources: { [sampler, journal] in (sampler.status() + (journal.map { [$0.status()] } ?? [])).map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
+            sources: { sources().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
         if let counters = journal?.counters { routing.sourceCounters = { counters.all } }
         routing.publicURL = settings.server.publicURL
         routing.allowedOrigins = settings.server.allowedOrigins
@@ -108,11 +109,20 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         self.shards = shards
         hub.attach(shards)
         (acceptors, addresses) = try Service.listen(settings, shards)
-        heartbeat = Heartbeat(
-            hub: hub,
-            isAlive: { [bridge, journal] in
+        heartbeat = Service.heartbeat(hub, bridge, journal, statusLine: StatusLine(hub: hub, sources: sources))
+    }
+
+    private static func heartbeat(_ hub: Hub, _ bridge: SourceBridge, _ journal: JournalSource?, statusLine: StatusLine) -> Heartbeat {
+        let manager = ServiceManager()
+        // The control side of the sampler: the sampler itself may sit in a read of a disk that hangs, which is no fault of ours.
+        let sampler = Heartbeat.Part(name: "sampler", ask: { bridge.askSampler($0) }, answered: { bridge.samplerAnswered })
+        return Heartbeat(
+            clock: hub.clock, parts: Heartbeat.parts(of: hub) + [sampler], allAnswered: { manager.watchdog() },
+            everySecond: {
+                hub.expire()
                 journal?.check()
-                return bridge.samplerAnswered()
+                Log.reportSuppressed()
+                if !Service.draining.load(ordering: .relaxed), let news = statusLine.news() { manager.status(news) }
             })
     }
 
@@ -121,10 +131,12 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         sampler.start()
         if let error = journal?.start() { throw error }
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
-        heartbeat.start()
         try acceptors.start(threads: 2)
         for address in addresses { Log.info("listening on http://\(address)") }
-        Log.info("goleapai-ws \(Version.number) serves at most \(settings.websocket.maxClients) clients on \(shards.count) shards")
+        Log.info("goleapai-ws \(Version.number) serves at most \(settings.websocket.maxClients) clients on \(shards.count) shards", .ready)
+        let manager = ServiceManager()
+        manager.ready()
+        heartbeat.start(watchdog: manager.watchdogInterval)
         if let port = addresses.first?.port, demo != nil { print(demoBanner(port: port)) }
         fflush(nil)
     }

@@ -3,14 +3,12 @@
 import Base
 import EventSources
 import Fanout
-import Synchronization
 
 /// Carries what the sampler says to the hub, and what the hub wants to the sampler.
 final class SourceBridge: EventSink, StatsSource {
     private let hub: Hub
     /// The sampler, once there is one: it is made with this bridge.
     let sampler = Locked<Sampler?>(nil)
-    private let beat = Atomic<UInt64>(0)
 
     init(hub: Hub) { self.hub = hub }
 
@@ -52,13 +50,9 @@ final class SourceBridge: EventSink, StatsSource {
         sampler.withLock { $0 }?.unwatch(window: window, interval: group.interval)
     }
 
-    /// Whether the sampler's control side has answered the last beat; asks the next one. Called by the heartbeat loop only.
-    func samplerAnswered() -> Bool {
-        guard let sampler = sampler.withLock({ $0 }) else { return true }
-        let last = beat.load(ordering: .relaxed)
-        let answered = sampler.lastBeat >= last
-        sampler.beat(last + 1)
-        beat.store(last + 1, ordering: .relaxed)
-        return answered
-    }
+    /// Asks the sampler's control side for a sign of life. Called by the heartbeat loop.
+    func askSampler(_ beat: UInt64) { sampler.withLock { $0 }?.beat(beat) }
+
+    /// The newest sign of life that it has given.
+    var samplerAnswered: UInt64 { sampler.withLock { $0 }?.lastBeat ?? .max }
 }

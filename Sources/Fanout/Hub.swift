@@ -135,7 +135,7 @@ public final class Hub: Sendable {
     }
 
     /// Lets go of events that are too old. Called by the heartbeat loop.
-    func expire() {
+    public func expire() {
         let now = clock.monotonic()
         state.withLock { state in
             // The newest segment cannot go while it is the only one.
