@@ -36,14 +36,18 @@ struct StartError: Error, CustomStringConvertible {
 
 /// The running daemon. Made and started on the main thread, which then waits for signals; what they ask for runs on `control`.
 final class Service: @unchecked Sendable {  // Sendable because mutable state is used on `control` only, once started.
-    let settings: Settings
+    /// What was last read, and what is in force: they differ where a change waits for a restart, or the machine does not allow it. Confined
+    /// to `control`.
+    var settings: Settings
+    var running: Settings
+    /// Reads the configuration.
+    let load: @Sendable () throws(ConfigErrors) -> Settings.Loaded
     let hub: Hub
     let router: Router
     let shards: [Shard]
-    let sampler: Sampler
-    let bridge: SourceBridge
-    let journal: JournalSource?
+    let sources: GatewaySources
     let heartbeat: Heartbeat
+    let statusLine: StatusLine
     let acceptors: AcceptorPool
     let addresses: [ListenAddress]
     let demo: DemoRun?
@@ -52,67 +56,32 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     static let draining = Atomic<Bool>(false)
 
     init(_ options: ServeOptions) throws {
-        var settings = options.settings
-        let descriptors = Socket.raiseDescriptorLimit()
-        if settings.websocket.maxClients + 64 > descriptors {
-            let possible = max(1, descriptors - 64)
-            Log.warn("websocket.max_clients \(settings.websocket.maxClients) does not fit the limit of \(descriptors) open files; going on with \(possible)", .limitLowered)
-            settings.websocket.maxClients = possible
-        }
+        load = options.load
+        settings = options.settings
+        running = Service.fitting(options.settings)
         demo = try options.demo.map { try DemoRun($0) }
-        self.settings = settings
-        hub = Hub(limits: Limits(settings), clock: SystemClock())
-        bridge = SourceBridge(hub: hub)
-        let connection = settings.database.connection
-        guard let databasePath = demo?.databasePath ?? DatabasePath.path(of: connection) else {
-            throw StartError(description: "database.connection '\(connection)' names no file; give a path or file:PATH")
-        }
-        let published = PublishedPlaces()
-        let names = ProviderNames()
-        // The demo's gateway has no unit: its lines come straight from it.
-        let readsJournal = settings.sources.journal.enabled && demo == nil
-        sampler = Sampler(
-            path: databasePath,
-            enabled: EnabledSources(
-                stats: settings.sources.statsEnabled, requests: settings.sources.requestsEnabled,
-                providers: settings.sources.providersEnabled, names: readsJournal), sink: bridge, published: published, names: names)
-        bridge.sampler.withLock { [sampler] in $0 = sampler }
-        hub.setStatsSource(bridge)
-        let journalOptions = readsJournal
-            ? JournalOptions(units: settings.sources.journal.units, own: .present(), bytesMax: settings.broadcast.maxEventBytes) : nil
-        journal = journalOptions.map { [bridge] in JournalSource($0, names: names, published: published, sink: bridge) }
-        hub.setArchive(
-            SourceArchive(
-                databasePath: settings.sources.requestsEnabled ? databasePath : nil, journal: journalOptions, published: published,
-                names: names
-            ) { [sampler, journal, settings] in
-                if settings.sources.requestsEnabled { sampler.settle() }
-                journal?.settle()
-            })
-        let sources = { @Sendable [sampler, journal] in sampler.status() + (journal.map { [$0.status()] } ?? []) }
+        hub = Hub(limits: Limits(running), clock: SystemClock())
+        let bridge = SourceBridge(hub: hub)
+        let sources = try GatewaySources(running, hub: hub, bridge: bridge, demoDatabase: demo?.databasePath)
+        self.sources = sources
         var routing = RouterOptions(
             identity: Identity(
-                name: "goleapai-ws", version: Version.number, commit: Version.commit, swift: Version.swift),
-            broadcast: BroadcastLimits(
-                eventsPerSecond: settings.broadcast.eventsPerSecond, burst: settings.broadcast.burst,
-                eventBytesMax: settings.broadcast.maxEventBytes, batchBytesMax: settings.broadcast.maxBatchBytes),
-            sources: { sources().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
-        if let counters = journal?.counters { routing.sourceCounters = { counters.all } }
-        routing.publicURL = settings.server.publicURL
-        routing.allowedOrigins = settings.server.allowedOrigins
-        routing.servesWebSockets = settings.websocket.enabled
-        let router = Router(hub: hub, options: routing)
+                name: Version.name, version: Version.number, commit: Version.commit, swift: Version.swift),
+            sources: { sources.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
+        routing.sourceCounters = { sources.counts }
+        let router = Router(hub: hub, options: routing, rules: RouterRules(running))
         self.router = router
-        let count = settings.server.shards > 0 ? settings.server.shards : Socket.affinityCount
+        let count = running.server.shards > 0 ? running.server.shards : Socket.affinityCount
         var shards: [Shard] = []
         for number in 0..<count { shards.append(try Shard(number: number, hub: hub, delegate: router)) }
         self.shards = shards
         hub.attach(shards)
-        (acceptors, addresses) = try Service.listen(settings, shards)
-        heartbeat = Service.heartbeat(hub, bridge, journal, statusLine: StatusLine(hub: hub, sources: sources))
+        (acceptors, addresses) = try Service.listen(running, shards)
+        statusLine = StatusLine(hub: hub, sources: { sources.status() })
+        heartbeat = Service.heartbeat(hub, bridge, sources, statusLine)
     }
 
-    private static func heartbeat(_ hub: Hub, _ bridge: SourceBridge, _ journal: JournalSource?, statusLine: StatusLine) -> Heartbeat {
+    private static func heartbeat(_ hub: Hub, _ bridge: SourceBridge, _ sources: GatewaySources, _ statusLine: StatusLine) -> Heartbeat {
         let manager = ServiceManager()
         // The control side of the sampler: the sampler itself may sit in a read of a disk that hangs, which is no fault of ours.
         let sampler = Heartbeat.Part(name: "sampler", ask: { bridge.askSampler($0) }, answered: { bridge.samplerAnswered })
@@ -120,7 +89,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
             clock: hub.clock, parts: Heartbeat.parts(of: hub) + [sampler], allAnswered: { manager.watchdog() },
             everySecond: {
                 hub.expire()
-                journal?.check()
+                sources.check()
                 Log.reportSuppressed()
                 if !Service.draining.load(ordering: .relaxed), let news = statusLine.news() { manager.status(news) }
             })
@@ -128,14 +97,13 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
 
     func start() throws {
         for shard in shards { shard.start() }
-        sampler.start()
-        if let error = journal?.start() { throw error }
+        try sources.start(running)
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
         try acceptors.start(threads: 2)
         for address in addresses { Log.info("listening on http://\(address)") }
-        Log.info("goleapai-ws \(Version.number) serves at most \(settings.websocket.maxClients) clients on \(shards.count) shards", .ready)
+        Log.info("goleapai-ws \(Version.number) serves at most \(running.websocket.maxClients) clients on \(shards.count) shards", .ready)
         let manager = ServiceManager()
-        manager.ready()
+        manager.ready(status: statusLine.news())
         heartbeat.start(watchdog: manager.watchdogInterval)
         if let port = addresses.first?.port, demo != nil { print(demoBanner(port: port)) }
         fflush(nil)
@@ -149,7 +117,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     func obey(_ signals: SignalSet) -> Never {
         while true {
             switch signals.wait() {
-            case SIGHUP: Log.warn("SIGHUP: this version reads its configuration at start only; restart it to apply changes")
+            case SIGHUP: control.async { [self] in reload() }
             default: control.async { [self] in stop() }
             }
         }

@@ -13,8 +13,8 @@ let defaultConfigPath = "/etc/goleapai-ws/config.yaml"
 struct ServeOptions: Sendable {
     /// Loaded and checked.
     var settings: Settings
-    /// The file they came from, if any: what a reload reads again.
-    var configPath: String?
+    /// Reads and checks them again: for a reload.
+    var load: @Sendable () throws(ConfigErrors) -> Settings.Loaded
     /// Not nil: with a gateway of its own.
     var demo: DemoOptions?
 }
@@ -47,10 +47,11 @@ func serveCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
     var overrides: [Settings.Override] = []
     if let port { overrides.append(.init(name: "--port", key: "server.port", text: "\(port)")) }
     do throws(ConfigErrors) {
-        let loaded = try loadSettings(arguments, overrides: overrides)
+        let load = { @Sendable [overrides] () throws(ConfigErrors) in try loadSettings(arguments, overrides: overrides) }
+        let loaded = try load()
         Log.configure(loaded.settings.log)
         for warning in loaded.warnings { Log.warn("\(warning)", .configurationWarning, [.setting(warning.key)]) }
-        var options = ServeOptions(settings: loaded.settings, configPath: configPath(arguments))
+        var options = ServeOptions(settings: loaded.settings, load: load)
         if arguments.has("--demo") {
             options.demo = DemoOptions()
             if let rate { options.demo?.rate = rate }

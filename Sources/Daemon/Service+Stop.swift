@@ -24,8 +24,7 @@ extension Service {
     }
 
     private func finish() -> Never {
-        sampler.stop()
-        journal?.stop()
+        sources.stop()
         demo?.stop()
         hub.stopReplays()
         Log.info("stopped", .stopped)

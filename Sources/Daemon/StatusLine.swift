@@ -5,27 +5,36 @@ import EventSources
 import Fanout
 import Host
 
-/// Says how the daemon is doing, when that has changed. Called by the heartbeat loop only.
-final class StatusLine: @unchecked Sendable {  // Sendable because its state is the heartbeat loop's.
+/// Says how the daemon is doing, when that has changed. Any thread.
+final class StatusLine: Sendable {
+    private struct State {
+        var said = ""
+        var before: (events: UInt64, at: UInt64)?
+    }
     private let hub: Hub
     private let sources: @Sendable () -> [SourceStatus]
-    private var said = ""
-    private var before: (events: UInt64, at: UInt64)?
+    private let state = Locked(State())
 
     init(hub: Hub, sources: @escaping @Sendable () -> [SourceStatus]) {
         self.hub = hub
         self.sources = sources
     }
 
-    /// The sentence of now, if it is another one than before.
+    /// What was said last.
+    var present: String { state.withLock { $0.said } }
+
+    /// The sentence of now, if it is another one than before. For the heartbeat loop: the rate is that since the last call.
     func news() -> String? {
         let (events, now) = (Channel.allCases.reduce(0) { $0 &+ hub.publishedCount($1) }, hub.clock.monotonic())
-        let rate = before.map { now > $0.at ? Double(events &- $0.events) * 1e9 / Double(now - $0.at) : 0 } ?? 0
-        before = (events, now)
-        let text = StatusLine.text(clients: hub.clientCount, eventsPerSecond: rate, sources: sources())
-        if text == said { return nil }
-        said = text
-        return text
+        let (clients, sources) = (hub.clientCount, sources())
+        return state.withLock { state in
+            let rate = state.before.map { now > $0.at ? Double(events &- $0.events) * 1e9 / Double(now - $0.at) : 0 } ?? 0
+            state.before = (events, now)
+            let text = StatusLine.text(clients: clients, eventsPerSecond: rate, sources: sources)
+            if text == state.said { return nil }
+            state.said = text
+            return text
+        }
     }
 
     static func text(clients: Int, eventsPerSecond rate: Double, sources: [SourceStatus]) -> String {

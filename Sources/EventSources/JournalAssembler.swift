@@ -58,7 +58,7 @@ struct JournalAssembler: Sendable {
         var time: UInt64
     }
 
-    private let options: JournalOptions
+    var options: JournalOptions
     /// Oldest first.
     private var pending: [Pending] = []
     private var last: JournalPlace?

@@ -2,7 +2,7 @@
 
 import Synchronization
 
-/// Totals since the start. Writer: the journal thread; readers: any. Relaxed: each stands for itself.
+/// Totals since the start, over all sources that there were. Writer: the journal thread; readers: any. Relaxed: each stands for itself.
 public final class JournalCounters: Sendable {
     private let read = Atomic<UInt64>(0)
     private let published = Atomic<UInt64>(0)
@@ -10,6 +10,8 @@ public final class JournalCounters: Sendable {
     private let cut = Atomic<UInt64>(0)
     private let dropped = Atomic<UInt64>(0)
     private let skipped = Atomic<UInt64>(0)
+
+    public init() {}
 
     /// Entries taken from the journal, journald's notices and our own lines included.
     public var entries: UInt64 { read.load(ordering: .relaxed) }
@@ -32,12 +34,13 @@ public final class JournalCounters: Sendable {
         ].map { ($0.0, Int64(clamping: $0.1)) }
     }
 
-    func set(_ counts: JournalAssembler.Counts) {
-        read.store(counts.entries, ordering: .relaxed)
-        published.store(counts.lines, ordering: .relaxed)
-        joined.store(counts.parts, ordering: .relaxed)
-        cut.store(counts.truncated, ordering: .relaxed)
-        dropped.store(counts.suppressed, ordering: .relaxed)
-        skipped.store(counts.own, ordering: .relaxed)
+    /// Adds what has been counted since `before`.
+    func add(_ counts: JournalAssembler.Counts, since before: JournalAssembler.Counts) {
+        read.add(counts.entries &- before.entries, ordering: .relaxed)
+        published.add(counts.lines &- before.lines, ordering: .relaxed)
+        joined.add(counts.parts &- before.parts, ordering: .relaxed)
+        cut.add(counts.truncated &- before.truncated, ordering: .relaxed)
+        dropped.add(counts.suppressed &- before.suppressed, ordering: .relaxed)
+        skipped.add(counts.own &- before.own, ordering: .relaxed)
     }
 }

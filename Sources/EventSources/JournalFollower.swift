@@ -18,7 +18,9 @@ final class JournalFollower {
     /// The first lines wait so long for the names of the providers.
     static let namesNanosecondsMax: UInt64 = 500_000_000
 
-    private let options: JournalOptions
+    private var options: JournalOptions
+    /// Units that were added while it ran, and since when: what they wrote before is not live.
+    private var added: (units: Set<String>, since: Instant)?
     private let names: ProviderNames
     private let published: PublishedPlaces
     private let clock: any Clock
@@ -28,6 +30,8 @@ final class JournalFollower {
     private let counters: JournalCounters
 
     private var assembler: JournalAssembler
+    /// What `counters` have been told of.
+    private var counted = JournalAssembler.Counts()
     private var output: [SourceEvent] = []
     private var journal: Journal?
     /// Since when events are wanted; nil until the journal has been open for the first time.
@@ -77,6 +81,14 @@ final class JournalFollower {
             health.bad(.logs, "the journal cannot be read: \(error)")
             return JournalFollower.retryNanoseconds
         }
+    }
+
+    /// Goes on with other options where it stands: units that stay lose nothing.
+    func adopt(_ wanted: JournalOptions) {
+        added = (Set(wanted.units).subtracting(options.units), clock.now())
+        options = wanted
+        assembler.options = wanted
+        journal = nil
     }
 
     /// Lines that come meanwhile are not lost: the place from which they are read is settled already.
@@ -145,7 +157,8 @@ final class JournalFollower {
                     levelAt = clock.monotonic()
                     break
                 }
-                assembler.add(entry, at: clock.monotonic(), names: names, into: &output)
+                let isEarlier = added.map { entry.realtime < $0.since && $0.units.contains(entry.unit ?? "") } ?? false
+                if !isEarlier { assembler.add(entry, at: clock.monotonic(), names: names, into: &output) }
                 place = entry.place
                 cursor = entry.cursor
                 bytes += entry.message.count
@@ -160,7 +173,8 @@ final class JournalFollower {
         phase.begin(.working)
         deliver()
         if let place { published.entry.withLock { $0 = place } }
-        counters.set(assembler.counts)
+        counters.add(assembler.counts, since: counted)
+        counted = assembler.counts
         if let failure { throw failure }
         return isAtEnd
     }

@@ -9,8 +9,10 @@ public final class JournalSource: Sendable {
     /// A read that takes longer hangs: on a slow disk, most likely.
     private static let hangNanoseconds: UInt64 = 5_000_000_000
 
-    public let counters = JournalCounters()
+    let counters: JournalCounters
     private let options: JournalOptions
+    /// Options that the thread is to go on with.
+    private let wanted = Locked<JournalOptions?>(nil)
     private let names: ProviderNames
     private let published: PublishedPlaces
     private let clock: any Clock
@@ -28,11 +30,13 @@ public final class JournalSource: Sendable {
     /// - Parameters:
     ///   - names: the sampler's; the first lines wait half a second for them.
     ///   - published: is told up to where the journal has been published.
+    ///   - counters: count on where a former source has left them.
     ///   - sink: kept until `stop`.
     public init(
-        _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, clock: any Clock = SystemClock(),
-        sink: any EventSink
+        _ options: JournalOptions, names: ProviderNames, published: PublishedPlaces, counters: JournalCounters = JournalCounters(),
+        clock: any Clock = SystemClock(), sink: any EventSink
     ) {
+        self.counters = counters
         self.options = options
         self.names = names
         self.published = published
@@ -56,6 +60,12 @@ public final class JournalSource: Sendable {
         guard hasStarted.load(ordering: .relaxed), !isStopping.exchange(true, ordering: .relaxed) else { return }
         bell.ring()
         ended.sleep(nanoseconds: 1_000_000_000)
+    }
+
+    /// Goes on with other options, without a hole for units that stay.
+    public func apply(_ options: JournalOptions) {
+        wanted.withLock { $0 = options }
+        bell.ring()
     }
 
     /// How it is doing.
@@ -82,6 +92,7 @@ public final class JournalSource: Sendable {
             options, names: names, published: published, clock: clock, sink: sink, health: health, phase: phase,
             counters: counters)
         while !isStopping.load(ordering: .relaxed) {
+            if let options = wanted.withLock({ $0.take() }) { follower.adopt(options) }
             let wait = follower.step()
             if follower.isAtEnd { rounds.complete() }
             guard wait > 0 else { continue }

@@ -33,8 +33,13 @@ public final class Sampler: Sendable {
     private static let workNanosecondsMax: UInt64 = 10_000_000_000
     private static let controlNanoseconds: UInt64 = 500_000_000
 
-    private let path: String
-    private let enabled: EnabledSources
+    /// What the sampler thread reads, and what it is to go on with.
+    private struct Plan {
+        var path: String
+        var enabled: EnabledSources
+        var isNew = false
+    }
+    private let plan: Locked<Plan>
     private let clock: any Clock
     private let sink: any EventSink
     private let health: SourceHealth
@@ -66,8 +71,7 @@ public final class Sampler: Sendable {
         path: String, enabled: EnabledSources = EnabledSources(), clock: any Clock = SystemClock(), sink: any EventSink,
         published: PublishedPlaces = PublishedPlaces(), names: ProviderNames = ProviderNames()
     ) {
-        self.path = path
-        self.enabled = enabled
+        plan = Locked(Plan(path: path, enabled: enabled))
         self.clock = clock
         self.sink = sink
         self.published = published
@@ -96,10 +100,17 @@ public final class Sampler: Sendable {
         ended.control.sleep(nanoseconds: 500_000_000)
     }
 
+    /// Goes on with other sources, or another database. Where a source stays, nothing of it is lost; a database that does not have the rows
+    /// that were read last is a replaced one.
+    public func apply(path: String, enabled: EnabledSources) {
+        plan.withLock { $0 = Plan(path: path, enabled: enabled, isNew: true) }
+        health.watch(enabled.channels)
+        bell.ring()
+    }
+
     /// A subscriber of this window and interval (seconds, 1...3600) has come. The first one of a group gets an update
     /// at once, or as soon as the window's rows have all been read, then one every interval.
     public func watch(window: StatsWindow, interval: Int) {
-        guard enabled.stats else { return }
         if subscriptions.add(StatsGroup(window: window, interval: min(max(interval, 1), 3600))) { bell.ring() }
     }
 
@@ -128,11 +139,17 @@ public final class Sampler: Sendable {
     // MARK: the sampler thread
 
     private func sample() {
+        let first = plan.withLock { $0 }
         let core = SamplerCore(
-            path: path, enabled: enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions,
+            path: first.path, enabled: first.enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions,
             published: published, names: names)
         var session: Connection?
         while !isStopping.load(ordering: .relaxed) {
+            let next = plan.withLock { plan -> Plan? in
+                defer { plan.isNew = false }
+                return plan.isNew ? plan : nil
+            }
+            if let next { core.adopt(path: next.path, enabled: next.enabled) }
             let wait = core.step()
             if wait > 0 { rounds.complete() }
             if core.database.session?.connection !== session {
@@ -157,7 +174,7 @@ public final class Sampler: Sendable {
             }
             let hangs = phase == .reading && nanoseconds >= Sampler.hangNanoseconds
             if hangs { interrupter.withLock { $0?.interrupt() } }
-            for channel in health.check(hanging: hangs ? "a read of the database \(path) does not come back" : nil) {
+            for channel in health.check(hanging: hangs ? "a read of the database \(plan.withLock { $0.path }) does not come back" : nil) {
                 sink.gap(channel: channel, reason: .lag)
             }
             controlBell.sleep(nanoseconds: Sampler.controlNanoseconds)

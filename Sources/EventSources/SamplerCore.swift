@@ -21,12 +21,12 @@ final class SamplerCore {
     private static let ratesNanoseconds: UInt64 = 5_000_000_000
     private static let evictNanoseconds: UInt64 = 60_000_000_000
 
-    let enabled: EnabledSources
+    private(set) var enabled: EnabledSources
     let clock: any Clock
     let sink: any EventSink
     let health: SourceHealth
     let phase: SamplerPhase
-    let database: GatewayDatabase
+    private(set) var database: GatewayDatabase
     let statsTimer: StatsTimer
     private let published: PublishedPlaces
     private let names: ProviderNames
@@ -68,8 +68,30 @@ final class SamplerCore {
         statsTimer = StatsTimer(subscriptions)
         started = clock.now()
         evictedAt = clock.monotonic()
-        if enabled.stats || enabled.providers {
-            stats = RequestStats(horizon: enabled.stats ? .day : .fiveMinutes, now: started)
+        stats = SamplerCore.horizon(enabled).map { RequestStats(horizon: $0, now: started) }
+    }
+
+    /// How far back requests are counted; nil where nobody asks.
+    private static func horizon(_ enabled: EnabledSources) -> StatsWindow? {
+        enabled.stats ? .day : enabled.providers ? .fiveMinutes : nil
+    }
+
+    /// Goes on with other sources or another database.
+    func adopt(path: String, enabled wanted: EnabledSources) {
+        // Without a source nothing was followed.
+        if channels.isEmpty { tail = RequestTail() }
+        let horizon = SamplerCore.horizon(wanted)
+        if horizon != stats?.horizon { stats = horizon.map { RequestStats(horizon: $0, now: clock.now()) } }
+        if !wanted.requests { published.request.withLock { $0 = nil } }
+        enabled = wanted
+        hasMore = true
+        providersStale = true
+        providersReadAt = nil
+        lastVersion = nil
+        lookedAt = nil
+        if path != database.path {
+            database.close()
+            database = GatewayDatabase(path: path)
         }
     }
 

@@ -27,11 +27,27 @@ final class SourceHealth: Sendable {
         sources = Locked(Dictionary(uniqueKeysWithValues: channels.map { ($0, Source(lastGood: now)) }))
     }
 
+    /// Other sources from now on; those that stay keep their state.
+    func watch(_ channels: [SourceChannel]) {
+        let now = clock.monotonic()
+        sources.withLock { sources in
+            for channel in SourceChannel.allCases {
+                if !channels.contains(channel) {
+                    sources[channel] = nil
+                } else if sources[channel] == nil {
+                    sources[channel] = Source(lastGood: now)
+                }
+            }
+        }
+    }
+
     /// The sources were read up to the present.
     func good(_ channels: [SourceChannel]) {
         let now = clock.monotonic()
         let recovered = sources.withLock { sources in
             channels.filter { channel in
+                // Turned off meanwhile.
+                guard sources[channel] != nil else { return false }
                 let wasLogged = sources[channel].map { !$0.logged.isEmpty } ?? false
                 sources[channel] = Source(lastGood: now, hasWorked: true)
                 return wasLogged

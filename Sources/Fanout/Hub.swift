@@ -13,7 +13,6 @@ public protocol StatsSource: AnyObject, Sendable {
 /// The hub. Any thread may publish; one lock is taken per batch. Shards read history without a lock, up to `head`.
 public final class Hub: Sendable {
     public let epoch: Epoch
-    public let limits: Limits
     public let clock: any Clock
     /// The live readers of the sources have begun by then, or they count from the start.
     private static let startMilliseconds: Int64 = 10_000
@@ -37,6 +36,7 @@ public final class Hub: Sendable {
     public let gaps = GapCounters()
 
     private struct State {
+        var limits: Limits
         var history: [Segment]
         var events = 0
         var bytes = 0
@@ -64,22 +64,32 @@ public final class Hub: Sendable {
     }
     private let state: Locked<State>
 
-    /// Events per segment: a sixteenth of history, so that what history holds beyond its bounds stays small.
-    private let segmentEvents: Int
-    private let segmentBytes: Int
-    /// `history.max_age` in nanoseconds.
-    private let age: UInt64
-
     public init(limits: Limits, clock: any Clock) {
-        self.limits = limits
         self.clock = clock
         started = clock.now()
         epoch = Epoch(started)
-        segmentEvents = min(max(limits.historyEventsMax / 16, 16), 1024)
-        segmentBytes = min(max(limits.historyBytesMax / 64, 4096), 262_144)
-        age = UInt64(clamping: limits.historyAgeMax.components.seconds) &* 1_000_000_000
-        state = Locked(State(history: [Segment(firstSequence: 1, entriesMax: segmentEvents, bytesMax: segmentBytes)]))
+        state = Locked(
+            State(
+                limits: limits,
+                history: [Segment(firstSequence: 1, entriesMax: limits.segmentEvents, bytesMax: limits.segmentBytes)]))
         replays = ReplayPool(limits: limits, clock: clock)
+    }
+
+    /// What bounds the engine now. Any thread.
+    public var limits: Limits { state.withLock { $0.limits } }
+
+    /// Puts other limits in force, here and in the shards. Nobody is disconnected by it; `ringSpansMax` stays as it was, and
+    /// `messageBytesMax` and `statsInterval` hold for connections and subscriptions that begin from now on. Any thread.
+    public func apply(_ wanted: Limits) {
+        let (limits, shards) = state.withLock { state in
+            let ringSpansMax = state.limits.ringSpansMax
+            state.limits = wanted
+            state.limits.ringSpansMax = ringSpansMax
+            retire(&state, now: clock.monotonic())
+            return (state.limits, state.shards)
+        }
+        replays.apply(limits)
+        for shard in shards { shard.post { $0.apply(limits) } }
     }
 
     /// Makes the shards known. Once, before the first event.
@@ -88,7 +98,7 @@ public final class Hub: Sendable {
     /// Where stats come from. Once, before the first client.
     public func setStatsSource(_ source: any StatsSource) { state.withLock { $0.statsSource = source } }
 
-    /// Where events older than history come from. Once, before the first client.
+    /// Where events older than history come from, for replays that begin from now on. Any thread.
     public func setArchive(_ archive: any Archive) { replays.setArchive(archive) }
 
     /// Ends the threads of the replays.
@@ -113,7 +123,7 @@ public final class Hub: Sendable {
             for draft in drafts {
                 let need = Segment.bytesNeeded(draft)
                 // Also by age: history lets go of whole segments, so a segment must not span more than a part of `max_age`.
-                if let current = state.history.last, !current.fits(need) || isOld(current, published) {
+                if let current = state.history.last, !current.fits(need) || isOld(current, published, state.limits.historyAge) {
                     extend(&state, from: sequence, room: need)
                 }
                 guard let current = state.history.last else { preconditionFailure("history has at least one segment") }
@@ -138,6 +148,7 @@ public final class Hub: Sendable {
     public func expire() {
         let now = clock.monotonic()
         state.withLock { state in
+            let age = state.limits.historyAge
             // The newest segment cannot go while it is the only one.
             if let newest = state.history.last, newest.count > 0, now > age, newest.lastPublished < now - age {
                 extend(&state, from: head.load(ordering: .relaxed), room: 0)
@@ -146,14 +157,15 @@ public final class Hub: Sendable {
         }
     }
 
-    private func isOld(_ segment: Segment, _ now: UInt64) -> Bool {
+    private func isOld(_ segment: Segment, _ now: UInt64, _ age: UInt64) -> Bool {
         // Publishers read the clock before they have the lock, so that another one's time may be later.
         segment.count > 0 && now > segment.firstPublished && now - segment.firstPublished > age / 16
     }
 
     /// Puts a new segment behind the newest.
     private func extend(_ state: inout State, from sequence: UInt64, room need: Int) {
-        let segment = Segment(firstSequence: sequence, entriesMax: segmentEvents, bytesMax: max(segmentBytes, need))
+        let segment = Segment(
+            firstSequence: sequence, entriesMax: state.limits.segmentEvents, bytesMax: max(state.limits.segmentBytes, need))
         state.history.last?.link(segment)
         state.history.append(segment)
     }
@@ -173,6 +185,8 @@ public final class Hub: Sendable {
     /// Gives segments that history no longer needs to the shards to let go of. A segment stays until the rest holds all that
     /// history promises.
     private func retire(_ state: inout State, now: UInt64) {
+        let limits = state.limits
+        let age = limits.historyAge
         while state.history.count > 1, let oldest = state.history.first {
             let isSurplus =
                 state.events - oldest.count >= limits.historyEventsMax || state.bytes - oldest.bytesUsed >= limits.historyBytesMax

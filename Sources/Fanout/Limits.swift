@@ -45,4 +45,12 @@ public struct Limits: Sendable {
     public var replaysMax = 8
 
     public init() {}
+
+    /// Events per segment: a sixteenth of history, so that what history holds beyond its bounds stays small.
+    var segmentEvents: Int { min(max(historyEventsMax / 16, 16), 1024) }
+    var segmentBytes: Int { min(max(historyBytesMax / 64, 4096), 262_144) }
+    /// `historyAgeMax` in nanoseconds.
+    var historyAge: UInt64 { UInt64(clamping: historyAgeMax.components.seconds) &* 1_000_000_000 }
+    /// `replayTime` in nanoseconds.
+    var replayNanoseconds: UInt64 { UInt64(clamping: replayTime.components.seconds) &* 1_000_000_000 }
 }

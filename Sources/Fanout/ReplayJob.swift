@@ -27,6 +27,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     var isWaitingForRoom = false
 
     private let cancelled = Atomic<Bool>(false)
+    /// Where it is read from, from its first step to its last. Owner: the pool.
+    var archive: (any Archive)?
     private var position: (any ArchivePosition)?
     /// Events at the very first instant that are one too many.
     private var skipped: (instant: Instant, count: Int)?
@@ -124,7 +126,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     private func start(of count: Int, _ since: Instant, _ reader: any ArchiveReader, _ pool: ReplayPool) -> Start {
         if reader.count(archived, from: since, max: count) <= count { return Start(instant: since) }
         let began = pool.clock.monotonic()
-        let deadline = began + pool.nanosecondsMax / 2
+        let deadline = began + pool.limits.replayNanoseconds / 2
         defer { spent = pool.clock.monotonic() - began }
         var end: Instant?
         // There are no rows and no lines from before the gateway's time, whatever is asked for.
@@ -190,7 +192,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
                 shard.post { $0.give(bytes, of: self) }
                 return
             }
-            if spent + (now - began) > pool.nanosecondsMax {
+            if spent + (now - began) > pool.limits.replayNanoseconds {
                 pool.cut.add(1, ordering: .relaxed)
                 chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
                 isOver = true

@@ -12,6 +12,7 @@ public final class ReplayPool: Sendable {
         /// Threads that wait for something to do.
         var idle = 0
         var isStopping = false
+        var limits: Limits
         var archive: (any Archive)?
         /// KeptReader whose threads have ended; what they have found out serves the next ones.
         var readers: [KeptReader] = []
@@ -20,13 +21,9 @@ public final class ReplayPool: Sendable {
     private struct KeptReader: @unchecked Sendable {  // Sendable because it is one thread's at a time, handed over under the lock.
         let reader: any ArchiveReader
     }
-    private let state = Locked(State())
+    private let state: Locked<State>
     private let ready = DispatchSemaphore(value: 0)
-    private let threadsMax: Int
-    let limits: Limits
     let clock: any Clock
-    /// `replay.max_seconds`.
-    let nanosecondsMax: UInt64
 
     /// Replays begun, those of which something was cut or could not be read, and events read for them. Any thread adds.
     public let begun = Atomic<UInt64>(0)
@@ -36,13 +33,22 @@ public final class ReplayPool: Sendable {
     public let running = Atomic<Int>(0)
 
     init(limits: Limits, clock: any Clock) {
-        self.limits = limits
         self.clock = clock
-        threadsMax = max(1, limits.replaysMax)
-        nanosecondsMax = UInt64(clamping: limits.replayTime.components.seconds) &* 1_000_000_000
+        state = Locked(State(limits: limits))
     }
 
-    func setArchive(_ archive: any Archive) { state.withLock { $0.archive = archive } }
+    var limits: Limits { state.withLock { $0.limits } }
+
+    /// Other limits, for steps that begin from now on; threads that are too many end when they have nothing to do.
+    func apply(_ limits: Limits) { state.withLock { $0.limits = limits } }
+
+    /// Replays that begin from now on read this archive; one that is being read goes on with what it has begun with.
+    func setArchive(_ archive: any Archive) {
+        state.withLock {
+            $0.archive = archive
+            $0.readers = []
+        }
+    }
 
     /// Channels whose events of before can be read.
     var archiveChannels: ChannelSet { state.withLock { $0.archive?.channels ?? [] } }
@@ -55,7 +61,7 @@ public final class ReplayPool: Sendable {
         let needsThread = state.withLock { state -> Bool in
             if state.isStopping { return false }
             state.queue.append(job)
-            guard state.idle < state.queue.count, state.threads < threadsMax else { return false }
+            guard state.idle < state.queue.count, state.threads < max(1, state.limits.replaysMax) else { return false }
             state.threads += 1
             return true
         }
@@ -89,25 +95,35 @@ public final class ReplayPool: Sendable {
     private func run() {
         // Live delivery comes first: threads of ours that wait for the same core go before this one.
         Thread.lowerPriority()
-        let (kept, archive) = state.withLock { ($0.readers.popLast(), $0.archive) }
-        let reader = kept?.reader ?? archive?.makeReader()
+        var archive = state.withLock { $0.archive }
+        var reader = state.withLock { $0.archive === archive ? $0.readers.popLast()?.reader : nil } ?? archive?.makeReader()
         defer {
             reader?.close()
-            if let reader { state.withLock { $0.readers.append(KeptReader(reader: reader)) } }
+            if let reader { state.withLock { if $0.archive === archive { $0.readers.append(KeptReader(reader: reader)) } } }
         }
         while true {
             state.withLock { $0.idle += 1 }
             let result = ready.wait(timeout: .now() + 5)
             let (job, ends) = state.withLock { state -> (ReplayJob?, Bool) in
                 state.idle -= 1
-                if !state.isStopping, !state.queue.isEmpty { return (state.queue.removeFirst(), false) }
+                if !state.isStopping, !state.queue.isEmpty {
+                    let job = state.queue.removeFirst()
+                    if job.archive == nil { job.archive = state.archive }
+                    return (job, false)
+                }
                 // A signal without a job was meant for one that another thread has taken meanwhile.
                 guard state.isStopping || result == .timedOut else { return (nil, false) }
                 state.threads -= 1
                 return (nil, true)
             }
             if ends { return }
-            job?.step(reader, self)
+            guard let job else { continue }
+            if job.archive !== archive {
+                reader?.close()
+                archive = job.archive
+                reader = archive?.makeReader()
+            }
+            job.step(reader, self)
         }
     }
 }

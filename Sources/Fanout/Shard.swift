@@ -20,7 +20,6 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// What became of every event that was offered here.
     public let ledger = LossLedger()
     let hub: Hub
-    let limits: Limits
     let delegate: any ConnectionDelegate
 
     // MARK: for other threads
@@ -59,6 +58,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     private var ready: [UInt32] = []
 
     // MARK: shared by the connections
+    private(set) var limits: Limits
     /// Where input is received; one for all.
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     let slots: SlotPool
@@ -129,6 +129,18 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         #if DEBUG
             dispatchPrecondition(condition: .onQueue(queue))
         #endif
+    }
+
+    /// Puts other limits in force.
+    func apply(_ wanted: Limits) {
+        assertOwned()
+        let hasOtherTimes = wanted.heartbeatInterval != limits.heartbeatInterval || wanted.clientTimeout != limits.clientTimeout
+        limits = wanted
+        guard hasOtherTimes else { return }
+        // Each looks at its times in the next tick, and finds out by itself what is due when.
+        forEachClient { index, client in
+            if client.pointee.flags.isDisjoint(with: [.http, .closing, .endAfterFlush, .ended]) { schedule(index, in: 1) }
+        }
     }
 
     // MARK: from other threads

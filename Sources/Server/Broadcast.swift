@@ -22,14 +22,27 @@ public struct BroadcastLimits: Sendable {
 /// Takes what producers publish. Any thread.
 final class Broadcast: Sendable {
     private let hub: Hub
-    private let limits: BroadcastLimits
-    private let bucket: Locked<TokenBucket>
+    private struct State {
+        var limits: BroadcastLimits
+        var bucket: TokenBucket
+    }
+    private let state: Locked<State>
     private let remembered = Locked(RememberedAnswers())
 
     init(hub: Hub, limits: BroadcastLimits) {
         self.hub = hub
-        self.limits = limits
-        bucket = Locked(TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic()))
+        state = Locked(
+            State(limits: limits, bucket: TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic())))
+    }
+
+    var limits: BroadcastLimits { state.withLock { $0.limits } }
+
+    /// Other limits, for requests that come from now on. Whoever has used up the old rate is not given it again.
+    func apply(_ limits: BroadcastLimits) {
+        state.withLock {
+            $0.limits = limits
+            $0.bucket.change(rate: limits.eventsPerSecond, burst: limits.burst, at: hub.clock.monotonic())
+        }
     }
 
     /// Why a batch was refused.
@@ -74,11 +87,12 @@ final class Broadcast: Sendable {
 
     private func publishNow(_ request: Request) -> Response {
         do throws(Refusal) {
-            let (drafts, isSingle) = try drafts(of: request)
+            let limits = self.limits
+            let (drafts, isSingle) = try drafts(of: request, eventBytesMax: limits.eventBytesMax)
             if drafts.count > limits.burst {
                 throw Refusal(status: 413, what: "a batch of \(drafts.count) events is more than broadcast.burst (\(limits.burst))")
             }
-            let wait = bucket.withLock { $0.take(drafts.count, at: hub.clock.monotonic()) }
+            let wait = state.withLock { $0.bucket.take(drafts.count, at: hub.clock.monotonic()) }
             if let wait {
                 throw Refusal(
                     status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
@@ -115,7 +129,7 @@ final class Broadcast: Sendable {
 
     // MARK: reading
 
-    private func drafts(of request: Request) throws(Refusal) -> (drafts: [EventDraft], isSingle: Bool) {
+    private func drafts(of request: Request, eventBytesMax: Int) throws(Refusal) -> (drafts: [EventDraft], isSingle: Bool) {
         let type = (request.head.first("content-type") ?? "").lowercased()
         var drafts: [EventDraft] = []
         var failure: Refusal?
@@ -123,9 +137,9 @@ final class Broadcast: Sendable {
         request.body.withUnsafeBytes { body in
             do throws(Refusal) {
                 if type.hasPrefix("application/x-ndjson") {
-                    try readLines(body, into: &drafts)
+                    try readLines(body, eventBytesMax, into: &drafts)
                 } else {
-                    isSingle = try readJSON(body, into: &drafts)
+                    isSingle = try readJSON(body, eventBytesMax, into: &drafts)
                 }
             } catch {
                 failure = error
@@ -136,13 +150,13 @@ final class Broadcast: Sendable {
         return (drafts, isSingle)
     }
 
-    private func readLines(_ body: UnsafeRawBufferPointer, into drafts: inout [EventDraft]) throws(Refusal) {
+    private func readLines(_ body: UnsafeRawBufferPointer, _ eventBytesMax: Int, into drafts: inout [EventDraft]) throws(Refusal) {
         var offset = 0
         var scratch: [UInt8] = []
         while true {
             offset = JSONScanner.skipWhitespace(body, at: offset)
             if offset >= body.count { return }
-            let end = try item(body, at: offset, index: drafts.count, scratch: &scratch, into: &drafts)
+            let end = try item(body, at: offset, eventBytesMax, index: drafts.count, scratch: &scratch, into: &drafts)
             // One item a line: something else behind it on its line is not NDJSON.
             var next = end
             while next < body.count, body[next] == 32 || body[next] == 9 || body[next] == 13 { next += 1 }
@@ -152,7 +166,7 @@ final class Broadcast: Sendable {
     }
 
     /// - Returns: whether the body is one event and no array.
-    private func readJSON(_ body: UnsafeRawBufferPointer, into drafts: inout [EventDraft]) throws(Refusal) -> Bool {
+    private func readJSON(_ body: UnsafeRawBufferPointer, _ eventBytesMax: Int, into drafts: inout [EventDraft]) throws(Refusal) -> Bool {
         var offset = JSONScanner.skipWhitespace(body, at: 0)
         guard offset < body.count else { throw Refusal(what: "invalid request") }
         var scratch: [UInt8] = []
@@ -163,7 +177,7 @@ final class Broadcast: Sendable {
                 offset += 1
             } else {
                 while true {
-                    offset = try item(body, at: offset, index: drafts.count, scratch: &scratch, into: &drafts)
+                    offset = try item(body, at: offset, eventBytesMax, index: drafts.count, scratch: &scratch, into: &drafts)
                     offset = JSONScanner.skipWhitespace(body, at: offset)
                     guard offset < body.count else { throw Refusal(what: "invalid request", index: drafts.count) }
                     if body[offset] == UInt8(ascii: "]") {
@@ -175,7 +189,7 @@ final class Broadcast: Sendable {
                 }
             }
         } else {
-            offset = try item(body, at: offset, index: nil, scratch: &scratch, into: &drafts)
+            offset = try item(body, at: offset, eventBytesMax, index: nil, scratch: &scratch, into: &drafts)
         }
         guard JSONScanner.skipWhitespace(body, at: offset) == body.count else { throw Refusal(what: "invalid request") }
         return !isArray
@@ -183,7 +197,7 @@ final class Broadcast: Sendable {
 
     /// Reads one `{"channel","type","data"}`.
     private func item(
-        _ body: UnsafeRawBufferPointer, at offset: Int, index: Int?, scratch: inout [UInt8], into drafts: inout [EventDraft]
+        _ body: UnsafeRawBufferPointer, at offset: Int, _ eventBytesMax: Int, index: Int?, scratch: inout [UInt8], into drafts: inout [EventDraft]
     ) throws(Refusal) -> Int {
         scratch.removeAll(keepingCapacity: true)
         let end: Int
@@ -217,8 +231,8 @@ final class Broadcast: Sendable {
             throw Refusal(what: "invalid type '\(clip(type, to: 80))': it is empty, longer than 128 bytes, or the protocol's own", index: index)
         }
         let value = data ?? Array("null".utf8)
-        guard value.count <= limits.eventBytesMax else {
-            throw Refusal(status: 413, what: "the event has \(value.count) bytes; broadcast.max_event_bytes is \(limits.eventBytesMax)", index: index)
+        guard value.count <= eventBytesMax else {
+            throw Refusal(status: 413, what: "the event has \(value.count) bytes; broadcast.max_event_bytes is \(eventBytesMax)", index: index)
         }
         drafts.append(EventDraft(channel: channel, type: type, timestamp: hub.clock.now(), data: value))
         return end

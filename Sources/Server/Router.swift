@@ -37,14 +37,20 @@ public struct SourceReport: Sendable {
     }
 }
 
-/// What the router is made with.
-public struct RouterOptions: Sendable {
-    public var identity: Identity
+/// What may change while the router serves.
+public struct RouterRules: Sendable {
     public var publicURL = ""
     public var allowedOrigins: [String] = []
     /// False: health, metrics and admin only.
     public var servesWebSockets = true
     public var broadcast: BroadcastLimits
+
+    public init(broadcast: BroadcastLimits) { self.broadcast = broadcast }
+}
+
+/// What the router is made with.
+public struct RouterOptions: Sendable {
+    public var identity: Identity
     /// The sources as they are now; called for each `/ready`, on a shard's queue.
     public var sources: @Sendable () -> [SourceReport]
     public var isDraining: @Sendable () -> Bool
@@ -52,11 +58,10 @@ public struct RouterOptions: Sendable {
     public var sourceCounters: @Sendable () -> [(name: String, count: Int64)] = { [] }
 
     public init(
-        identity: Identity, broadcast: BroadcastLimits, sources: @escaping @Sendable () -> [SourceReport],
+        identity: Identity, sources: @escaping @Sendable () -> [SourceReport],
         isDraining: @escaping @Sendable () -> Bool
     ) {
         self.identity = identity
-        self.broadcast = broadcast
         self.sources = sources
         self.isDraining = isDraining
     }
@@ -67,19 +72,37 @@ public final class Router: ConnectionDelegate {
     let hub: Hub
     let options: RouterOptions
     let started: Instant
-    private let access: Access
+    private struct Rules {
+        var access: Access
+        var servesWebSockets: Bool
+
+        init(_ rules: RouterRules) {
+            access = Access(publicURL: rules.publicURL, allowedOrigins: rules.allowedOrigins)
+            servesWebSockets = rules.servesWebSockets
+        }
+    }
+    private let rules: Locked<Rules>
     private let broadcast: Broadcast
     /// Bodies beyond this are read on a queue of their own, so that a large batch does not hold up a shard.
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
 
-    public init(hub: Hub, options: RouterOptions) {
+    public init(hub: Hub, options: RouterOptions, rules: RouterRules) {
         self.hub = hub
         self.options = options
         started = hub.clock.now()
-        access = Access(publicURL: options.publicURL, allowedOrigins: options.allowedOrigins)
-        broadcast = Broadcast(hub: hub, limits: options.broadcast)
+        self.rules = Locked(Rules(rules))
+        broadcast = Broadcast(hub: hub, limits: rules.broadcast)
     }
+
+    /// Other rules, for requests that come from now on. Any thread.
+    public func apply(_ wanted: RouterRules) {
+        rules.withLock { $0 = Rules(wanted) }
+        broadcast.apply(wanted.broadcast)
+    }
+
+    private var access: Access { rules.withLock { $0.access } }
+    private var servesWebSockets: Bool { rules.withLock { $0.servesWebSockets } }
 
     private enum Endpoint {
         case webSocket(ChannelSet, isOpen: Bool)
@@ -109,10 +132,10 @@ public final class Router: ConnectionDelegate {
         case "/health": return .health
         case "/ready": return .ready
         case "/version": return .version
-        case "/ws": return options.servesWebSockets ? .webSocket([], isOpen: true) : nil
+        case "/ws": return servesWebSockets ? .webSocket([], isOpen: true) : nil
         default: break
         }
-        if path.hasPrefix("/ws/"), options.servesWebSockets, let channel = Channel(name: path.dropFirst(4)) {
+        if path.hasPrefix("/ws/"), servesWebSockets, let channel = Channel(name: path.dropFirst(4)) {
             return .webSocket(ChannelSet(channel), isOpen: false)
         }
         let prefix = "/admin/ws/clients/"
@@ -123,6 +146,7 @@ public final class Router: ConnectionDelegate {
     // MARK: ConnectionDelegate
 
     public func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        let access = access
         if let refusal = access.refusal(of: head) { return .answer(refusal) }
         guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
         let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
@@ -136,7 +160,7 @@ public final class Router: ConnectionDelegate {
         }
         switch endpoint {
         case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, cors)
-        case .broadcast: return .request(bodyBytesMax: options.broadcast.batchBytesMax)
+        case .broadcast: return .request(bodyBytesMax: broadcast.limits.batchBytesMax)
         default: return .request(bodyBytesMax: 0)
         }
     }

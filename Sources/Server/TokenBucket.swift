@@ -2,8 +2,8 @@
 
 /// A token bucket; pure, time is given in nanoseconds of a monotonic clock.
 public struct TokenBucket: Sendable {
-    private let rate: Double
-    private let burst: Double
+    private var rate: Double
+    private var burst: Double
     private var tokens: Double
     private var last: UInt64
 
@@ -15,6 +15,15 @@ public struct TokenBucket: Sendable {
         self.burst = Double(max(1, burst))
         tokens = self.burst
         last = now
+    }
+
+    /// Goes on with another rate and burst: what a larger burst allows is there at once, what was used up stays so.
+    public mutating func change(rate: Int, burst: Int, at now: UInt64) {
+        _ = take(0, at: now)
+        let more = Double(max(1, burst)) - self.burst
+        self.rate = Double(max(1, rate))
+        self.burst = Double(max(1, burst))
+        tokens = min(tokens + max(0, more), self.burst)
     }
 
     /// Takes `count` tokens or none.

@@ -17,7 +17,7 @@ import Testing
         let clock = ManualClock()
         self.clock = clock
         hub = Hub(limits: Limits(), clock: clock)
-        router = Router(hub: hub, options: .forTests())
+        router = Router(hub: hub, options: .forTests(), rules: .forTests())
     }
 
     private func post(_ body: String, _ type: String = "application/json", key: String? = nil) throws -> Response {

@@ -24,9 +24,10 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
             hub: hub,
             options: RouterOptions(
                 identity: Identity(name: "goleapai-ws", version: "1", commit: "", swift: ""),
+                sources: { [] }, isDraining: { false }),
+            rules: RouterRules(
                 broadcast: BroadcastLimits(
-                    eventsPerSecond: 1_000_000, burst: 100_000, eventBytesMax: 262_144, batchBytesMax: 8_388_608),
-                sources: { [] }, isDraining: { false }))
+                    eventsPerSecond: 1_000_000, burst: 100_000, eventBytesMax: 262_144, batchBytesMax: 8_388_608)))
         Log.set(level: .warn)  // Clients come and go by the hundred.
         let shards = try (0..<2).map { try Shard(number: $0, hub: hub, delegate: router) }
         self.shards = shards

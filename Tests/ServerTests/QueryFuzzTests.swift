@@ -14,7 +14,7 @@ import Testing
             "/ws/requests?provider_id=x&model_id=y&only_errors=true&min_latency_ms=100&since=2026-02-05T10:30:00%2B01:00",
             "/ws/all?welcome=true&heartbeat=json&since=2026-02-05T10:30:00Z", "/ready?source=journal", "/admin/ws/clients/1",
         ]
-        let router = Router(hub: Hub(limits: Limits(), clock: ManualClock()), options: .forTests())
+        let router = Router(hub: Hub(limits: Limits(), clock: ManualClock()), options: .forTests(), rules: .forTests())
         let finding = fuzz(samples.map { Array($0.utf8) }, rounds: 3000) { input, _ in
             let text = Array("GET ".utf8) + input + Array(" HTTP/1.1\r\nHost: localhost\r\n".utf8)
                 + upgradeFields.flatMap { Array("\($0.0): \($0.1)\r\n".utf8) } + Array("\r\n".utf8)

@@ -10,8 +10,10 @@ import Testing
 @testable import Server
 
 @Suite struct RouterTests {
-    private func router(_ change: (inout RouterOptions) -> Void = { _ in }) -> Router {
-        Router(hub: Hub(limits: Limits(), clock: ManualClock()), options: .forTests(change))
+    private func router(
+        _ change: (inout RouterOptions) -> Void = { _ in }, rules: (inout RouterRules) -> Void = { _ in }
+    ) -> Router {
+        Router(hub: Hub(limits: Limits(), clock: ManualClock()), options: .forTests(change), rules: .forTests(rules))
     }
 
     static let answers: [(String, String, Int, String?)] = [
@@ -146,7 +148,7 @@ import Testing
         let draining = try router { $0.isDraining = { true } }.answer(to: head("GET", "/ws/logs", upgradeFields))
         #expect(draining?.status == 503)
         #expect(draining?["retry-after"] == "5")
-        let off = router { $0.servesWebSockets = false }
+        let off = router(rules: { $0.servesWebSockets = false })
         for target in ["/ws", "/ws/logs"] { #expect(try off.answer(to: head("GET", target, upgradeFields))?.status == 404) }
         #expect(try off.answer(to: head("GET", "/health"))?.status == 200)
     }
@@ -154,7 +156,7 @@ import Testing
     // MARK: pages of other origins
 
     @Test func preflight() throws {
-        let router = router { $0.allowedOrigins = ["https://page.example.org"] }
+        let router = router(rules: { $0.allowedOrigins = ["https://page.example.org"] })
         let page = [("Origin", "https://page.example.org")]
         let answer = try #require(try router.answer(to: head("OPTIONS", "/health", page)))
         #expect(answer.status == 204)

@@ -39,11 +39,19 @@ extension RouterOptions {
     static func forTests(_ change: (inout RouterOptions) -> Void = { _ in }) -> RouterOptions {
         var options = RouterOptions(
             identity: Identity(name: "goleapai-ws", version: "1.2.3", commit: "abc", swift: "6"),
-            broadcast: BroadcastLimits(eventsPerSecond: 100, burst: 50, eventBytesMax: 1000, batchBytesMax: 1_000_000),
             sources: { [] },
             isDraining: { false })
         change(&options)
         return options
+    }
+}
+
+extension RouterRules {
+    static func forTests(_ change: (inout RouterRules) -> Void = { _ in }) -> RouterRules {
+        var rules = RouterRules(
+            broadcast: BroadcastLimits(eventsPerSecond: 100, burst: 50, eventBytesMax: 1000, batchBytesMax: 1_000_000))
+        change(&rules)
+        return rules
     }
 }
 

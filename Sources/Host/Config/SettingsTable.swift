@@ -8,6 +8,8 @@ public struct Setting: Sendable {
     public let kind: SettingKind
     /// False where the value is read and checked, but nothing is built yet that follows it.
     public let hasEffect: Bool
+    /// A change takes effect at the next start only; others do on reload.
+    public let needsRestart: Bool
     /// What it does, for the comment above the key: one or two sentences with full stops.
     public let sentence: String
     let read: @Sendable (Settings) -> SettingValue
@@ -19,6 +21,9 @@ public struct Setting: Sendable {
         Setting.environmentPrefix + key.uppercased().map { $0 == "." ? "_" : String($0) }.joined()
     }
     public static let environmentPrefix = "GOLEAPAI_WS_"
+
+    /// Whether its value must not be shown.
+    public var isSecret: Bool { key == "auth.jwt_secret" }
 
     /// The setting of that key.
     public static func named(_ key: String) -> Setting? { byKey[key] }
@@ -55,9 +60,9 @@ extension Setting {
 
     /// Every key, in the order of the shipped file.
     public static let all: [Setting] = [
-        list("server.host", \.server.host, TextRules.listenAddress, "IP addresses to listen on: one, or a list."),
-        integer("server.port", \.server.port, 0...65_535, "", "Port of all addresses; 0 takes any free one. The gateway's own default is 8080 too."),
-        integer("server.shards", \.server.shards, 0...256, "shards", "Queues that share the clients; 0 makes one per usable core."),
+        list("server.host", \.server.host, TextRules.listenAddress, needsRestart: true, "IP addresses to listen on: one, or a list."),
+        integer("server.port", \.server.port, 0...65_535, "", needsRestart: true, "Port of all addresses; 0 takes any free one. The gateway's own default is 8080 too."),
+        integer("server.shards", \.server.shards, 0...256, "shards", needsRestart: true, "Queues that share the clients; 0 makes one per usable core."),
         text("server.public_url", \.server.publicURL, TextRules.publicURL, "Address under which browsers reach the daemon, where a proxy changes it."),
         list("server.allowed_origins", \.server.allowedOrigins, TextRules.origin, "Other sites whose pages may connect, such as https://dash.example; * allows every site."),
         list("server.trusted_proxies", \.server.trustedProxies, TextRules.network, hasEffect: false, "Networks of proxies whose word counts for a client's address."),
@@ -72,7 +77,7 @@ extension Setting {
 
         boolean("websocket.enabled", \.websocket.enabled, "false: health and admin pages only."),
         integer("websocket.max_clients", \.websocket.maxClients, 1...1_000_000, "clients", "Clients at once; more are refused with 503."),
-        integer("websocket.buffer_size", \.websocket.bufferSize, 16...65_536, "spans", "Spans waiting per client. A full buffer loses nothing: the client is fed from history."),
+        integer("websocket.buffer_size", \.websocket.bufferSize, 16...65_536, "spans", needsRestart: true, "Spans waiting per client. A full buffer loses nothing: the client is fed from history."),
         duration("websocket.heartbeat_interval", \.websocket.heartbeatInterval, .seconds(1)...(.seconds(3600)), "A silent client is pinged this often."),
         duration("websocket.client_timeout", \.websocket.clientTimeout, .seconds(2)...(.seconds(86_400)), "A client without a sign of life for this long is disconnected; must exceed heartbeat_interval."),
         duration("websocket.stats_update_interval", \.websocket.statsUpdateInterval, .seconds(1)...(.seconds(3600)), step: .seconds(1), "Time between two stats_update events, where a client does not ask for another."),
@@ -110,7 +115,7 @@ extension Setting {
         integer("broadcast.burst", \.broadcast.burst, 1...10_000_000, "events", "Events at once, also the most in one request."),
         integer("broadcast.max_event_bytes", \.broadcast.maxEventBytes, 1024...16_777_216, "bytes", "Longest event."),
         integer("broadcast.max_batch_bytes", \.broadcast.maxBatchBytes, 1024...1_073_741_824, "bytes", "Longest request."),
-        text("broadcast.socket", \.broadcast.socket, TextRules.socket, hasEffect: false, "Unix socket for publishers on this machine: auto (in the runtime directory), off, or a path."),
+        text("broadcast.socket", \.broadcast.socket, TextRules.socket, hasEffect: false, needsRestart: true, "Unix socket for publishers on this machine: auto (in the runtime directory), off, or a path."),
 
         boolean("redact.enabled", \.redact.enabled, hasEffect: false, "Mask tokens and keys in events."),
         list("redact.fields", \.redact.fields, TextRules.notEmpty, hasEffect: false, "Names of fields to mask besides."),
@@ -130,17 +135,17 @@ extension Setting {
 extension Setting {
     private typealias Path<Value> = WritableKeyPath<Settings, Value> & Sendable
 
-    private static func boolean(_ key: String, _ path: Path<Bool>, hasEffect: Bool = true, _ sentence: String) -> Setting {
+    private static func boolean(_ key: String, _ path: Path<Bool>, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String) -> Setting {
         Setting(
-            key: key, kind: .boolean, hasEffect: hasEffect, sentence: sentence, read: { .boolean($0[keyPath: path]) },
+            key: key, kind: .boolean, hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .boolean($0[keyPath: path]) },
             write: { if case .boolean(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func integer(
-        _ key: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ unit: String, hasEffect: Bool = true, _ sentence: String
+        _ key: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ unit: String, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .integer(range, unit: unit), hasEffect: hasEffect, sentence: sentence,
+            key: key, kind: .integer(range, unit: unit), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence,
             read: { .integer($0[keyPath: path]) },
             write: { if case .integer(let value) = $1 { $0[keyPath: path] = value } })
     }
@@ -149,22 +154,22 @@ extension Setting {
         _ key: String, _ path: Path<Duration>, _ range: ClosedRange<Duration>, step: Duration = .milliseconds(1), _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .duration(range, step: step), hasEffect: true, sentence: sentence,
+            key: key, kind: .duration(range, step: step), hasEffect: true, needsRestart: false, sentence: sentence,
             read: { .duration($0[keyPath: path]) },
             write: { if case .duration(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func text(
-        _ key: String, _ path: Path<String>, _ rule: @escaping TextRule, hasEffect: Bool = true, _ sentence: String
+        _ key: String, _ path: Path<String>, _ rule: @escaping TextRule, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .text(rule), hasEffect: hasEffect, sentence: sentence, read: { .text($0[keyPath: path]) },
+            key: key, kind: .text(rule), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .text($0[keyPath: path]) },
             write: { if case .text(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func choice(_ key: String, _ path: Path<String>, _ words: [String], _ sentence: String) -> Setting {
         Setting(
-            key: key, kind: .choice(words), hasEffect: true, sentence: sentence, read: { .text($0[keyPath: path]) },
+            key: key, kind: .choice(words), hasEffect: true, needsRestart: false, sentence: sentence, read: { .text($0[keyPath: path]) },
             write: { if case .text(let value) = $1 { $0[keyPath: path] = value } })
     }
 
@@ -172,16 +177,16 @@ extension Setting {
         _ key: String, _ path: Path<Word>, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .choice(Word.allCases.map(\.rawValue)), hasEffect: true, sentence: sentence,
+            key: key, kind: .choice(Word.allCases.map(\.rawValue)), hasEffect: true, needsRestart: false, sentence: sentence,
             read: { .text($0[keyPath: path].rawValue) },
             write: { if case .text(let value) = $1, let word = Word(rawValue: value) { $0[keyPath: path] = word } })
     }
 
     private static func list(
-        _ key: String, _ path: Path<[String]>, _ rule: @escaping TextRule, hasEffect: Bool = true, _ sentence: String
+        _ key: String, _ path: Path<[String]>, _ rule: @escaping TextRule, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .list(rule), hasEffect: hasEffect, sentence: sentence, read: { .list($0[keyPath: path]) },
+            key: key, kind: .list(rule), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .list($0[keyPath: path]) },
             write: { if case .list(let value) = $1 { $0[keyPath: path] = value } })
     }
 }
