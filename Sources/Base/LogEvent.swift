@@ -110,7 +110,8 @@ public struct LogEvent: Sendable, Hashable {
     public static let descriptorsExhausted = LogEvent(
         "7c13699ff628413f9efd44415f2c4ab1", "descriptors-exhausted", "Connections cannot be accepted",
         """
-        Most often the limit of open files is reached. Those who are connected are served, new connections wait.
+        Most often the limit of open files is reached. Those who are connected are served, new connections are answered
+        503 and closed.
         Raise LimitNOFILE= of the unit (systemctl edit goleapai-ws) or lower websocket.max_clients.
         """)
     public static let acceptingAgain = LogEvent(

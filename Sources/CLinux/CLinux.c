@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -28,6 +29,38 @@ void clinux_prepare_listener(int fd, int family) {
     // Each family is bound on its own: [::1] must not take 127.0.0.1 with it, nor [::] the IPv4 wildcard.
     if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
 }
+
+int clinux_peer(int fd, int32_t *process, uint32_t *user, uint32_t *group) {
+    struct ucred peer;
+    socklen_t length = sizeof peer;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) != 0) return -1;
+    *process = peer.pid;
+    *user = peer.uid;
+    *group = peer.gid;
+    return 0;
+}
+
+int clinux_peer_groups(int fd, uint32_t *groups, int room) {
+    socklen_t length = (socklen_t)room * sizeof *groups;
+    // ERANGE: too little room; the length that is needed is given back.
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &length) != 0 && errno != ERANGE) return -1;
+    return (int)(length / sizeof *groups);
+}
+
+static int option(int fd, int level, int name) {
+    int value = -1;
+    socklen_t length = sizeof value;
+    return getsockopt(fd, level, name, &value, &length) == 0 ? value : -1;
+}
+
+struct clinux_socket_kind clinux_socket_kind(int fd) {
+    struct clinux_socket_kind kind = {
+        option(fd, SOL_SOCKET, SO_DOMAIN), option(fd, SOL_SOCKET, SO_TYPE), option(fd, SOL_SOCKET, SO_PROTOCOL),
+        option(fd, SOL_SOCKET, SO_ACCEPTCONN), option(fd, IPPROTO_IPV6, IPV6_V6ONLY)};
+    return kind;
+}
+
+int clinux_unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 int clinux_affinity_count(void) {
     cpu_set_t set;

@@ -17,21 +17,31 @@ func runServe(_ options: ServeOptions) -> Never {
     // Before there is a second thread: every thread inherits that these are blocked.
     let signals = SignalSet([SIGTERM, SIGINT, SIGHUP])
     signals.block()
-    Log.start()
     do {
-        let service = try Service(options)
+        let service = try makeService(options)
         try service.start()
         service.obey(signals)
     } catch {
-        Log.error("\(error)", .cannotStart)
+        let code = (error as? StartError)?.exitCode ?? ExitCode.failed
+        Log.error("\(error)", code == ExitCode.configuration ? .configurationInvalid : .cannotStart)
         Log.finish()
-        exit(1)
+        exit(code)
     }
+}
+
+/// The descriptors that systemd has handed over are taken while there is no other thread, since that changes the environment; and when
+/// this returns, nobody but the acceptors holds them.
+private func makeService(_ options: ServeOptions) throws -> Service {
+    let manager = ServiceManager()
+    let inherited = try InheritedSocket.all(from: manager)
+    Log.start()
+    return try Service(options, manager, inherited: inherited)
 }
 
 /// Why the daemon cannot start, as a sentence.
 struct StartError: Error, CustomStringConvertible {
     let description: String
+    var exitCode = ExitCode.failed
 }
 
 /// The running daemon. Made and started on the main thread, which then waits for signals; what they ask for runs on `control`.
@@ -50,12 +60,13 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     let statusLine: StatusLine
     let acceptors: AcceptorPool
     let addresses: [ListenAddress]
+    let publishing: PublishSocket?
     let demo: DemoRun?
     let control = DispatchQueue(label: "control")
     var isStopping = false
     static let draining = Atomic<Bool>(false)
 
-    init(_ options: ServeOptions) throws {
+    init(_ options: ServeOptions, _ manager: ServiceManager, inherited: [InheritedSocket]) throws {
         load = options.load
         settings = options.settings
         running = Service.fitting(options.settings)
@@ -76,7 +87,9 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         for number in 0..<count { shards.append(try Shard(number: number, hub: hub, delegate: router)) }
         self.shards = shards
         hub.attach(shards)
-        (acceptors, addresses) = try Service.listen(running, shards)
+        let sockets = try ListeningSockets(running, inherited: inherited, manager: manager)
+        (addresses, publishing) = (sockets.addresses, sockets.publishing)
+        acceptors = try Service.accept(from: sockets, shards)
         statusLine = StatusLine(hub: hub, sources: { sources.status() })
         heartbeat = Service.heartbeat(hub, bridge, sources, statusLine)
     }
@@ -101,6 +114,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
         try acceptors.start(threads: 2)
         for address in addresses { Log.info("listening on http://\(address)") }
+        if let publishing { Log.info("publishers on this machine reach it at \(publishing.path)") }
         Log.info("goleapai-ws \(Version.number) serves at most \(running.websocket.maxClients) clients on \(shards.count) shards", .ready)
         let manager = ServiceManager()
         manager.ready(status: statusLine.news())

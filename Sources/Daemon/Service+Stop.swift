@@ -27,6 +27,7 @@ extension Service {
         sources.stop()
         demo?.stop()
         hub.stopReplays()
+        publishing?.end()
         Log.info("stopped", .stopped)
         Log.finish()
         exit(0)

@@ -82,7 +82,7 @@ public final class Router: ConnectionDelegate {
         }
     }
     private let rules: Locked<Rules>
-    private let broadcast: Broadcast
+    let broadcast: Broadcast
     /// Bodies beyond this are read on a queue of their own, so that a large batch does not hold up a shard.
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
@@ -104,7 +104,7 @@ public final class Router: ConnectionDelegate {
     private var access: Access { rules.withLock { $0.access } }
     private var servesWebSockets: Bool { rules.withLock { $0.servesWebSockets } }
 
-    private enum Endpoint {
+    enum Endpoint {
         case webSocket(ChannelSet, isOpen: Bool)
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
@@ -124,7 +124,7 @@ public final class Router: ConnectionDelegate {
         }
     }
 
-    private func endpoint(_ path: String) -> Endpoint? {
+    func endpoint(_ path: String) -> Endpoint? {
         switch path {
         case "/admin/ws/broadcast": return .broadcast
         case "/admin/ws/stats": return .adminStats
@@ -146,6 +146,7 @@ public final class Router: ConnectionDelegate {
     // MARK: ConnectionDelegate
 
     public func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        if case .local(let peer) = peer { return route(head, locally: peer) }
         let access = access
         if let refusal = access.refusal(of: head) { return .answer(refusal) }
         guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
@@ -183,7 +184,7 @@ public final class Router: ConnectionDelegate {
         case .version: response = version()
         case .webSocket: response = .error(426, "this address speaks WebSocket")
         }
-        if !endpoint.isAdmin { response?.fields.append(contentsOf: access.crossOriginFields(for: request.head)) }
+        if !endpoint.isAdmin, !request.peer.isLocal { response?.fields.append(contentsOf: access.crossOriginFields(for: request.head)) }
         return response
     }
 

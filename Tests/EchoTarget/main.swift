@@ -41,8 +41,8 @@ func run() -> Never {
         shard.start()
         let port = CommandLine.arguments.count > 1 ? Int(CommandLine.arguments[1]) ?? 0 : 0
         let socket = try ListeningSocket(ListenAddress(host: "127.0.0.1", port: port))
-        let address = socket.address
-        let pool = try AcceptorPool(listening: [socket.release()]) { shard.adopt($0) }
+        let address = socket.address ?? ListenAddress(host: "127.0.0.1", port: port)
+        let pool = try AcceptorPool(listening: [socket]) { shard.adopt($0) }
         try pool.start(threads: 1)
         print("listening on \(address)")
         fflush(nil)

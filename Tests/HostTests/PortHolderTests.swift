@@ -22,6 +22,7 @@ import Testing
 
     @Test(arguments: ["127.0.0.1", "::1"]) func findsThisProcess(host: String) throws {
         let socket = try ListeningSocket(ListenAddress(host: host, port: 0))
-        #expect(PortHolder.name(port: socket.address.port)?.hasSuffix("(pid \(getpid()))") == true)
+        let address = try #require(socket.address)
+        #expect(PortHolder.name(port: address.port)?.hasSuffix("(pid \(getpid()))") == true)
     }
 }

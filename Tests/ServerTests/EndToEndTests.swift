@@ -34,9 +34,9 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
         hub.attach(shards)
         for shard in shards { shard.start() }
         let socket = try ListeningSocket(ListenAddress(host: "127.0.0.1", port: 0))
-        port = socket.address.port
+        port = try #require(socket.address).port
         let turn = Turn()
-        acceptors = try AcceptorPool(listening: [socket.release()]) { shards[turn.next() % 2].adopt($0) }
+        acceptors = try AcceptorPool(listening: [socket]) { shards[turn.next() % 2].adopt($0) }
         try acceptors.start(threads: 2)
     }
 

@@ -27,6 +27,15 @@ int clinux_eventfd(void);
 void clinux_prepare(int fd, int send_buffer_bytes);
 /// SO_REUSEADDR, and IPV6_V6ONLY for AF_INET6.
 void clinux_prepare_listener(int fd, int family);
+/// SO_PEERCRED of a Unix socket. 0, or -1 with errno.
+int clinux_peer(int fd, int32_t *process, uint32_t *user, uint32_t *group);
+/// SO_PEERGROUPS of a Unix socket: how many there are, of which at most `room` are stored, and none where there are more. -1: unknown.
+int clinux_peer_groups(int fd, uint32_t *groups, int room);
+/// SO_DOMAIN, SO_TYPE, SO_PROTOCOL, SO_ACCEPTCONN and IPV6_V6ONLY of any socket; -1 where it has none.
+struct clinux_socket_kind { int domain, type, protocol, listens, only_ipv6; };
+struct clinux_socket_kind clinux_socket_kind(int fd);
+/// socket(2) for a non-blocking Unix stream socket with close-on-exec.
+int clinux_unix_socket(void);
 /// Cores in the affinity mask.
 int clinux_affinity_count(void);
 /// Raises RLIMIT_NOFILE to its hard limit; gives the limit in force.

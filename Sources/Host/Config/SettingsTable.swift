@@ -115,7 +115,7 @@ extension Setting {
         integer("broadcast.burst", \.broadcast.burst, 1...10_000_000, "events", "Events at once, also the most in one request."),
         integer("broadcast.max_event_bytes", \.broadcast.maxEventBytes, 1024...16_777_216, "bytes", "Longest event."),
         integer("broadcast.max_batch_bytes", \.broadcast.maxBatchBytes, 1024...1_073_741_824, "bytes", "Longest request."),
-        text("broadcast.socket", \.broadcast.socket, TextRules.socket, hasEffect: false, needsRestart: true, "Unix socket for publishers on this machine: auto (in the runtime directory), off, or a path."),
+        text("broadcast.socket", \.broadcast.socket, TextRules.socket, needsRestart: true, "Unix socket for publishers on this machine: auto (publish.sock in the runtime directory, if there is one), off, or a path."),
 
         boolean("redact.enabled", \.redact.enabled, hasEffect: false, "Mask tokens and keys in events."),
         list("redact.fields", \.redact.fields, TextRules.notEmpty, hasEffect: false, "Names of fields to mask besides."),

@@ -8,41 +8,33 @@ import Synchronization
 /// A pool of acceptor threads over the same listening sockets. Each waits for any of them, takes one connection at a time and
 /// gives it to `receive`, which is called on the acceptor's thread and must not block.
 public final class AcceptorPool: Sendable {
-    private let descriptors: [Int32]
+    private let sockets: Locked<[ListeningSocket]>
     private let wakeUp: Int32
     private let stopping = Atomic<Bool>(false)
-    private let hasClosed = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
+    private let shortage: Shortage
     private let receive: @Sendable (consuming AcceptedSocket) -> Void
 
-    /// Takes over the listening sockets; `start` begins accepting.
+    /// Takes the listening sockets; `start` begins accepting.
     public init(
-        listening descriptors: [Int32],
+        listening sockets: [ListeningSocket],
         receive: @escaping @Sendable (consuming AcceptedSocket) -> Void
     ) throws(SystemError) {
-        self.descriptors = descriptors
+        self.sockets = Locked(sockets)
         self.receive = receive
         wakeUp = clinux_eventfd()
+        shortage = Shortage()
         guard wakeUp >= 0 else { throw SystemError("eventfd") }
     }
 
-    deinit {
-        closeListening()
-        close(wakeUp)
-    }
-
-    /// Closes the listening sockets, once; only while no thread waits for them.
-    private func closeListening() {
-        if hasClosed.exchange(true, ordering: .acquiringAndReleasing) { return }
-        for descriptor in descriptors { close(descriptor) }
-    }
+    deinit { close(wakeUp) }
 
     /// Starts the threads. Two are enough to keep a queue of handshakes moving: the kernel does the work.
     public func start(threads: Int) throws(SystemError) {
         for number in 0..<threads {
             running.add(1, ordering: .relaxed)
             let failure = Thread.start(named: "acceptor-\(number)") { [self] in
-                run()
+                run(sockets.withLock { $0.map { $0.descriptor.number } })
                 running.subtract(1, ordering: .releasing)
             }
             if let failure {
@@ -52,7 +44,9 @@ public final class AcceptorPool: Sendable {
         }
     }
 
-    /// Ends the threads and closes the listening sockets; returns when no connection will be handed on any more.
+    /// Ends the threads and lets go of the listening sockets; returns when no connection will be handed on any more.
+    ///
+    /// What waits in the sockets' queues is left to whoever else holds them: the next process, by way of systemd.
     public func stop() {
         stopping.store(true, ordering: .releasing)
         var one: UInt64 = 1
@@ -60,27 +54,96 @@ public final class AcceptorPool: Sendable {
         // The threads end at once, woken by the eventfd; a condition for the one wait in the life of the daemon would be more to
         // get wrong than a millisecond of sleep.
         while running.load(ordering: .acquiring) > 0 { usleep(1000) }
-        closeListening()
+        sockets.withLock { $0.removeAll() }
     }
 
-    private func run() {
+    private func run(_ descriptors: [Int32]) {
         var waiting = (descriptors + [wakeUp]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        var exhausted = false
         while !stopping.load(ordering: .acquiring) {
-            // Out of descriptors, poll would return at once for ever: wait a little instead, and say so once.
-            if exhausted { usleep(50_000) }
-            guard poll(&waiting, nfds_t(waiting.count), -1) > 0 else { continue }
+            let isShort = shortage.isPresent
+            let count = poll(&waiting, nfds_t(waiting.count), isShort ? 1000 : -1)
+            if isShort { shortage.look() }
+            guard count > 0 else { continue }
             for entry in waiting.dropLast() where entry.revents != 0 {
                 do throws(SystemError) {
                     guard let accepted = try Socket.accept(entry.fd) else { continue }
-                    if exhausted { Log.info("accepting connections again", .acceptingAgain) }
-                    exhausted = false
                     receive(accepted)
                 } catch {
-                    if !exhausted { Log.error("cannot accept connections: \(error); going on as soon as that is over", .descriptorsExhausted) }
-                    exhausted = true
+                    // Not taken, poll would return at once for ever.
+                    if !shortage.turnAway(entry.fd, error) { usleep(50_000) }
                 }
             }
         }
+    }
+}
+
+/// What acceptors do while there are no descriptors for new connections: a spare one is given up for the moment in which a
+/// connection is taken, told so, and closed. So peers need not wait for nothing.
+///
+/// Any thread; said in the log when it begins, and when for some seconds there was none.
+private final class Shortage: Sendable {
+    private struct State {
+        var spare: Int32
+        /// Of the newest failure, on the monotonic clock; nil while there is no shortage.
+        var last: UInt64?
+        var turnedAway = 0
+    }
+
+    private let state: Locked<State>
+    private let clock = SystemClock()
+    /// Without this pause, a single descriptor that comes and goes would be two lines each time.
+    private static let quietNanoseconds: UInt64 = 5_000_000_000
+
+    init() { state = Locked(State(spare: Shortage.makeSpare())) }
+
+    deinit { state.withLock { _ = close($0.spare) } }
+
+    private static func makeSpare() -> Int32 { open("/dev/null", O_RDONLY | O_CLOEXEC) }
+
+    var isPresent: Bool { state.withLock { $0.last != nil } }
+
+    /// A connection could not be taken.
+    /// - Returns: false where it still waits.
+    func turnAway(_ listening: Int32, _ error: SystemError) -> Bool {
+        let (isFirst, isGone) = state.withLock { state -> (Bool, Bool) in
+            let isFirst = state.last == nil
+            state.last = clock.monotonic()
+            guard error.code == EMFILE || error.code == ENFILE, state.spare >= 0 else { return (isFirst, false) }
+            close(state.spare)
+            // Without one, the other thread was quicker with the descriptor.
+            let accepted = (try? Socket.accept(listening)) ?? nil  // its failure is the one that we are here for
+            let isGone = accepted != nil
+            if let accepted {
+                Shortage.refuse(accepted)
+                state.turnedAway += 1
+            }
+            state.spare = Shortage.makeSpare()
+            return (isFirst, isGone)
+        }
+        if isFirst { Log.error("cannot accept connections: \(error); they are answered 503 as long as that lasts", .descriptorsExhausted) }
+        return isGone
+    }
+
+    /// Ends the shortage when there was none for a while.
+    func look() {
+        let turnedAway = state.withLock { state -> Int? in
+            if state.spare < 0 { state.spare = Shortage.makeSpare() }
+            guard let last = state.last, state.spare >= 0, clock.monotonic() - last > Shortage.quietNanoseconds else { return nil }
+            defer { (state.last, state.turnedAway) = (nil, 0) }
+            return state.turnedAway
+        }
+        if let turnedAway { Log.info("accepting connections again; \(turnedAway) were turned away", .acceptingAgain) }
+    }
+
+    private static func refuse(_ accepted: borrowing AcceptedSocket) {
+        let body = #"{"error":"the server has no descriptors left"}"#
+        let answer = Array(
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\(body)".utf8)
+        let number = accepted.descriptor.number
+        _ = send(number, answer, answer.count, Int32(MSG_NOSIGNAL))
+        // What was sent already is read, since closing with unread bytes resets the connection, and the peer might not see the answer.
+        shutdown(number, Int32(SHUT_WR))
+        var request = [UInt8](repeating: 0, count: 16_384)
+        _ = recv(number, &request, request.count, Int32(MSG_DONTWAIT))
     }
 }

@@ -4,84 +4,6 @@ import Base
 import CLinux
 import Glibc
 
-/// Where a connection comes from, as far as its own socket tells.
-public struct PeerAddress: Sendable, Hashable, CustomStringConvertible {
-    /// Without brackets, without port: `127.0.0.1`, `::1`. An IPv4 address mapped into IPv6 is shown as IPv4.
-    public let host: String
-    public let port: Int
-    public let isLoopback: Bool
-
-    public init(host: String, port: Int, isLoopback: Bool) {
-        self.host = host
-        self.port = port
-        self.isLoopback = isLoopback
-    }
-
-    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-}
-
-/// An address to listen on, in numbers; names are not resolved, but for `localhost`.
-public struct ListenAddress: Sendable, Hashable, CustomStringConvertible {
-    public let host: String
-    public let port: Int
-
-    public init(host: String, port: Int) {
-        self.host = host
-        self.port = port
-    }
-    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-}
-
-/// A listening TCP socket.
-public struct ListeningSocket: ~Copyable, Sendable {
-    public let descriptor: FileDescriptor
-    /// As bound: the port is the real one also where 0 was asked for.
-    public let address: ListenAddress
-
-    /// Gives the descriptor's number away; the receiver closes it.
-    public consuming func release() -> Int32 { descriptor.release() }
-
-    /// Binds and listens, non-blocking.
-    /// - Throws: `SystemError` naming the call and the address; `EADDRINUSE` where the port is taken.
-    public init(_ wanted: ListenAddress, backlog: Int32 = 4096) throws(SystemError) {
-        var storage = sockaddr_storage()
-        var length = socklen_t(0)
-        let isIPv6 = wanted.host.contains(":")
-        let text = wanted.host == "localhost" ? "127.0.0.1" : wanted.host
-        guard let port = in_port_t(exactly: wanted.port) else { throw SystemError("bind", EINVAL, on: wanted.description) }
-        let parsed: Int32 = withUnsafeMutableBytes(of: &storage) { raw -> Int32 in
-            guard let base = raw.baseAddress else { return 0 }
-            if isIPv6 {
-                let address = base.assumingMemoryBound(to: sockaddr_in6.self)
-                address.pointee.sin6_family = sa_family_t(AF_INET6)
-                address.pointee.sin6_port = port.bigEndian
-                length = socklen_t(MemoryLayout<sockaddr_in6>.size)
-                return inet_pton(AF_INET6, text, &address.pointee.sin6_addr)
-            }
-            let address = base.assumingMemoryBound(to: sockaddr_in.self)
-            address.pointee.sin_family = sa_family_t(AF_INET)
-            address.pointee.sin_port = port.bigEndian
-            length = socklen_t(MemoryLayout<sockaddr_in>.size)
-            return inet_pton(AF_INET, text, &address.pointee.sin_addr)
-        }
-        guard parsed == 1 else { throw SystemError("bind", EADDRNOTAVAIL, on: wanted.description) }
-        let family = isIPv6 ? AF_INET6 : AF_INET
-        let number = clinux_tcp_socket(family)
-        guard number >= 0 else { throw SystemError("socket", on: wanted.description) }
-        clinux_prepare_listener(number, family)
-        let bound = withUnsafePointer(to: &storage) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(number, $0, length) }
-        }
-        guard bound == 0, listen(number, backlog) == 0 else {
-            let failure = SystemError(bound == 0 ? "listen" : "bind", on: wanted.description)
-            close(number)
-            throw failure
-        }
-        descriptor = FileDescriptor(owning: number)
-        address = ListenAddress(host: wanted.host, port: Socket.localPort(number) ?? wanted.port)
-    }
-}
-
 /// A connection that was just taken.
 public struct AcceptedSocket: ~Copyable, Sendable {
     public let descriptor: FileDescriptor
@@ -104,7 +26,7 @@ public enum Socket {
                     clinux_accept(listening, $0, &length)
                 }
             }
-            if number >= 0 { return AcceptedSocket(descriptor: FileDescriptor(owning: number), peer: peer(of: storage)) }
+            if number >= 0 { return AcceptedSocket(descriptor: FileDescriptor(owning: number), peer: peer(of: storage, number)) }
             switch errno {
             case EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH: continue
             case EAGAIN: return nil
@@ -118,32 +40,31 @@ public enum Socket {
         clinux_prepare(number, sendBufferBytes)
     }
 
-    static func localPort(_ number: Int32) -> Int? {
-        var storage = sockaddr_storage()
-        var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-        let result = withUnsafeMutablePointer(to: &storage) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(number, $0, &length) }
-        }
-        return result == 0 ? peer(of: storage).port : nil
+    private static func peer(of storage: sockaddr_storage, _ number: Int32) -> PeerAddress {
+        if Int32(storage.ss_family) == AF_UNIX { return .local(.of(number)) }
+        let (host, port) = end(of: storage, unmapping: true)
+        return .network(host: host, port: port, isLoopback: host == "::1" || host.hasPrefix("127."))
     }
 
-    static func peer(of storage: sockaddr_storage) -> PeerAddress {
+    /// The numbers of an IPv4 or IPv6 address; nothing for other families.
+    /// - Parameter unmapping: show an IPv4 address that is mapped into IPv6 as IPv4.
+    static func end(of storage: sockaddr_storage, unmapping: Bool) -> (host: String, port: UInt16) {
         var copy = storage
-        return withUnsafeBytes(of: &copy) { raw -> PeerAddress in
-            guard let base = raw.baseAddress else { return PeerAddress(host: "", port: 0, isLoopback: false) }
+        return withUnsafeBytes(of: &copy) { raw -> (String, UInt16) in
+            guard let base = raw.baseAddress else { return ("", 0) }
             var text = [CChar](repeating: 0, count: 64)
             if Int32(storage.ss_family) == AF_INET6 {
                 var address = base.assumingMemoryBound(to: sockaddr_in6.self).pointee
                 inet_ntop(AF_INET6, &address.sin6_addr, &text, 64)
                 var host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-                if host.hasPrefix("::ffff:"), host.contains(".") { host.removeFirst(7) }
-                return PeerAddress(
-                    host: host, port: Int(in_port_t(bigEndian: address.sin6_port)), isLoopback: host == "::1" || host.hasPrefix("127."))
+                if unmapping, host.hasPrefix("::ffff:"), host.contains(".") { host.removeFirst(7) }
+                return (host, in_port_t(bigEndian: address.sin6_port))
             }
+            guard Int32(storage.ss_family) == AF_INET else { return ("", 0) }
             var address = base.assumingMemoryBound(to: sockaddr_in.self).pointee
             inet_ntop(AF_INET, &address.sin_addr, &text, 64)
             let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            return PeerAddress(host: host, port: Int(in_port_t(bigEndian: address.sin_port)), isLoopback: host.hasPrefix("127."))
+            return (host, in_port_t(bigEndian: address.sin_port))
         }
     }
 

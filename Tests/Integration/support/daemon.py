@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import threading
@@ -94,6 +95,9 @@ class Daemon:
         self.arguments = list(arguments)
         self.environment = environment or {}
         self.with_config = with_config
+        self.passed = ()
+        self.limits = {}
+        self.become = []    # a program that runs its arguments as somebody else
         self.process = None
         self.port = None
         self._stopped = False
@@ -104,13 +108,15 @@ class Daemon:
 
     # Life
 
-    def start(self, wait=True):
+    def command(self):
         command = [self.binary, "serve"]
         if self.with_config:
             config = self.directory / "config.yaml"
             config.write_text(yaml_text(self.settings) + "\n")
             command += ["--config", str(config)]
-        command += self.arguments
+        return command + self.arguments
+
+    def start(self, wait=True):
         temporary = self.directory / "tmp"
         temporary.mkdir(exist_ok=True)
         environment = {
@@ -120,16 +126,25 @@ class Daemon:
         environment["TMPDIR"] = str(temporary)
         environment.update(self.environment)
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=environment, cwd=self.directory, preexec_fn=die_with_parent)
+            [*self.become, *self.command()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=environment, cwd=self.directory, preexec_fn=self._become_child, pass_fds=self.passed)
         for stream, kept in ((self.process.stderr, self._lines), (self.process.stdout, self._output)):
             reader = threading.Thread(target=self._collect, args=(stream, kept), daemon=True)
             reader.start()
             self._readers.append(reader)
+        self._started()
         if wait:
             found = self.wait_for_log(r"listening on http://127\.0\.0\.1:(\d+)")
             self.port = int(found.group(1))
         return self
+
+    def _started(self):
+        """The process is there; what was made for it alone can go."""
+
+    def _become_child(self):
+        die_with_parent()
+        for which, limit in self.limits.items():
+            resource.setrlimit(which, limit)
 
     def _collect(self, stream, kept):
         for raw in stream:

@@ -1,0 +1,31 @@
+// What is served on the Unix socket for publishers.
+
+import Base
+import Fanout
+import Host
+import Protocol
+
+extension Router {
+    /// Routes a request that came by the Unix socket. No Host and no Origin is looked at: no browser gets there, and the kernel says
+    /// who the peer is.
+    func route(_ head: RequestHead, locally peer: LocalPeer) -> Route {
+        guard peer.isTrusted else {
+            return .answer(
+                .error(
+                    403,
+                    "this socket serves root, the daemon's own user and members of its group; you are user \(peer.user) with group \(peer.group)"))
+        }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
+        switch endpoint {
+        case .broadcast, .health, .ready, .version: break
+        case .webSocket, .adminStats, .clients, .client:
+            return .answer(.error(403, "this socket is for publishing; besides, it serves /health, /ready and /version"))
+        }
+        guard endpoint.methods.contains(head.method) else {
+            return .answer(
+                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))]))
+        }
+        if case .broadcast = endpoint { return .request(bodyBytesMax: broadcast.limits.batchBytesMax) }
+        return .request(bodyBytesMax: 0)
+    }
+}
