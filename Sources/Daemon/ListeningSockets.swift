@@ -80,13 +80,13 @@ struct ListeningSockets {
             let (name, address) = unit.first(where: { !IPLiteral.isLoopback($0.address.host) })
         {
             throw StartError(
-                description: "\(clip(name)) listens on \(address), which is no loopback address, and auth.mode none would serve everybody who reaches it; "
-                    + "set ListenStream=127.0.0.1:\(address.port) in the socket unit", exitCode: ExitCode.configuration)
+                description: "the socket unit (\(clip(name))) listens on \(address), which is no loopback address, and auth.mode none would serve everybody who reaches it; "
+                    + "set ListenStream=127.0.0.1:\(address.port) there", exitCode: ExitCode.configuration)
         }
         if plan.agrees { return }
         let port = settings.server.port == 0 ? "any port" : "port \(settings.server.port)"
         Log.warn(
-            "listening on \(unit.map(\.address.description).joined(separator: ", ")), as ListenStream= of \(clip(unit.first?.name ?? "")) says; "
+            "listening on \(unit.map(\.address.description).joined(separator: ", ")), as ListenStream= of the socket unit (\(clip(unit.first?.name ?? ""))) says; "
                 + "server.host and server.port (\(settings.server.host.joined(separator: ", ")), \(port)) do not count beside it", .addressDiffers)
     }
 

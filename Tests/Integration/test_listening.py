@@ -227,7 +227,7 @@ def test_a_socket_unit_counts_where_it_differs(launch, manager):
     assert listening(daemon) == [f"127.0.0.1:{port}", f"[::1]:{port}"]
     warnings = [line for line in daemon.log() if " warn " in line]
     assert len(warnings) == 1, warnings
-    for part in (f"127.0.0.1:{port}, [::1]:{port}", "ListenStream= of goleapai-ws.socket", f"(127.0.0.1, port {other})"):
+    for part in (f"127.0.0.1:{port}, [::1]:{port}", "ListenStream= of the socket unit (goleapai-ws.socket)", f"(127.0.0.1, port {other})"):
         assert part in warnings[0]
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", other))
@@ -250,7 +250,7 @@ def test_a_socket_unit_must_not_open_what_the_configuration_would_not(launch, ma
     daemon = launch({"server": {"port": port}}, wait=False)
     daemon.ended = True
     assert daemon.wait_exit() == 78
-    assert f"goleapai-ws.socket listens on 0.0.0.0:{port}, which is no loopback address" in daemon.log()[-1]
+    assert f"the socket unit (goleapai-ws.socket) listens on 0.0.0.0:{port}, which is no loopback address" in daemon.log()[-1]
     assert len(daemon.log()) == 1
 
 
