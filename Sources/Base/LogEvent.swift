@@ -34,7 +34,12 @@ public struct LogEvent: Sendable, Hashable {
         No connection is accepted any more. Every client is told when to come back (`drain`), gets what
         waits for it, and is closed with 1001.
         """)
-    public static let stopped = LogEvent("43f33f4c8184441f9eb70aebd913053e", "stopped", "goleapai-ws has stopped", "All clients are gone.")
+    public static let stopped = LogEvent(
+        "43f33f4c8184441f9eb70aebd913053e", "stopped", "goleapai-ws has stopped",
+        """
+        All clients are gone. Where the message says that some did not take everything in time: they took no bytes for 3
+        seconds, or 15 seconds were over in all.
+        """)
     public static let cannotStart = LogEvent(
         "2d5dfff7a7c64732a490c11bc9d77de8", "cannot-start", "goleapai-ws cannot start",
         """

@@ -53,10 +53,12 @@ final class GatewaySources: Sendable {
         keep(settings)
     }
 
-    /// Ends the threads; waits for them only as long as a thread that does not hang may take.
+    /// Ends the threads; waits for them only as long as a thread that does not hang may take. What was told to stop is asked for no sign of
+    /// life any more.
     func stop() {
+        bridge.sampler.withLock { $0 = nil }
         sampler.stop()
-        journal.withLock { $0.take() }?.stop()
+        present?.stop()
     }
 
     /// Each source as it is.

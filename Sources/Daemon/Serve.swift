@@ -63,7 +63,6 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     let publishing: PublishSocket?
     let demo: DemoRun?
     let control = DispatchQueue(label: "control")
-    var isStopping = false
     static let draining = Atomic<Bool>(false)
 
     init(_ options: ServeOptions, _ manager: ServiceManager, inherited: [InheritedSocket]) throws {
@@ -132,7 +131,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         while true {
             switch signals.wait() {
             case SIGHUP: control.async { [self] in reload() }
-            default: control.async { [self] in stop() }
+            default: stop()
             }
         }
     }

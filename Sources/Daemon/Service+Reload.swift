@@ -10,7 +10,7 @@ extension Service {
     /// Reads the configuration again. A broken one changes nothing.
     func reload() {
         dispatchPrecondition(condition: .onQueue(control))
-        guard !isStopping else { return Log.warn("the daemon is stopping: the configuration is not read again") }
+        guard !Service.draining.load(ordering: .relaxed) else { return Log.warn("the daemon is stopping: the configuration is not read again") }
         let manager = ServiceManager()
         manager.reloading(status: "reading the configuration")
         // Readiness is what ends a reload for systemd, also one that has changed nothing.

@@ -80,6 +80,8 @@ public final class JournalSource: Sendable {
     /// Notices that the journal could not be read for 5 s, which is a gap, and says in the log what has changed. To be called
     /// about once a second, on any thread but the journal's own: it may hang.
     public func check() {
+        // Who was told to stop is not late.
+        if isStopping.load(ordering: .relaxed) { return }
         let (phase, nanoseconds) = phase.now
         let hangs = phase == .reading && nanoseconds >= JournalSource.hangNanoseconds
         for channel in health.check(hanging: hangs ? "a read of the journal does not come back" : nil) {

@@ -54,6 +54,8 @@ struct Client: ~Copyable {
         static let blocked = Flags(rawValue: 2)
         /// Fed from history by `cursor`.
         static let behind = Flags(rawValue: 4)
+        /// Has been told that the daemon stops, or would be if it were no HTTP connection: it is closed as soon as it has everything.
+        static let draining = Flags(rawValue: 8)
         /// Our close frame is in the ring or sent; nothing follows it.
         static let closing = Flags(rawValue: 16)
         /// After the ring is flushed the connection ends.
@@ -104,6 +106,8 @@ final class ClientDetails {
     var exchange: HTTPExchange?
     /// Input that arrived while its reading rested.
     var pausedInput: [UInt8] = []
+    /// While draining: bytes that the peer had taken when it was last looked at.
+    var taken: Int64 = 0
 
     init(id: UInt64, address: PeerAddress, since: Instant, subscription: Subscription) {
         self.id = id

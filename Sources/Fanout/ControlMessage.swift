@@ -121,6 +121,20 @@ enum ControlMessage {
         return encode(type, at: timestamp, id: id, data: writer.bytes)
     }
 
+    /// The daemon stops. `reconnectMilliseconds`: how long this client should wait, once it is closed, before it comes back.
+    static func drain(reconnectMilliseconds: Int, position: String?, at timestamp: Instant) -> [UInt8] {
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("reconnect_in_ms")
+        writer.int(Int64(reconnectMilliseconds))
+        if let position {
+            writer.key("position")
+            writer.string(position)
+        }
+        writer.endObject()
+        return encode("drain", at: timestamp, data: writer.bytes)
+    }
+
     /// - Parameter position: what is settled for the client; nil where a replay begins at a time.
     static func welcome(
         epoch: Epoch, sequence: UInt64, position: String?, limits: Limits, role: String, at timestamp: Instant

@@ -52,6 +52,8 @@ public final class Hub: Sendable {
         var statsSource: (any StatsSource)?
         /// Nil before the first look.
         var providers: [ProviderState]?
+        /// Takes no event any more, and forgets none.
+        var isSealed = false
     }
     private struct StatsState {
         var number: UInt32
@@ -101,9 +103,6 @@ public final class Hub: Sendable {
     /// Where events older than history come from, for replays that begin from now on. Any thread.
     public func setArchive(_ archive: any Archive) { replays.setArchive(archive) }
 
-    /// Ends the threads of the replays.
-    public func stopReplays() { replays.stop() }
-
     /// The segment that a new shard starts reading at.
     func newestSegment() -> Segment? { state.withLock { $0.history.last } }
 
@@ -111,12 +110,13 @@ public final class Hub: Sendable {
 
     /// Puts events into history, in order and without others between, and wakes the shards. Any thread.
     /// - Parameter drafts: at least one; none is too large for a segment of its own, which has 32-bit offsets.
-    /// - Returns: the sequences of the first and the last.
+    /// - Returns: the sequences of the first and the last; nil where the hub is sealed and has taken none.
     @discardableResult
-    public func publish(_ drafts: [EventDraft]) -> ClosedRange<UInt64> {
+    public func publish(_ drafts: [EventDraft]) -> ClosedRange<UInt64>? {
         precondition(!drafts.isEmpty)
         let published = clock.monotonic()
-        let (range, shards) = state.withLock { state -> (ClosedRange<UInt64>, [Shard]) in
+        let taken = state.withLock { state -> (ClosedRange<UInt64>, [Shard])? in
+            if state.isSealed { return nil }
             let first = head.load(ordering: .relaxed)
             var sequence = first
             let firstTouched = state.history.count - 1
@@ -140,9 +140,13 @@ public final class Hub: Sendable {
             retire(&state, now: published)
             return (first...sequence - 1, state.shards)
         }
+        guard let (range, shards) = taken else { return nil }
         for shard in shards { shard.ringDoorbell() }
         return range
     }
+
+    /// Takes no event from now on: `head` is final when this returns. History keeps what it has, so that all of it can still be given.
+    func seal() { state.withLock { $0.isSealed = true } }
 
     /// Lets go of events that are too old. Called by the heartbeat loop.
     public func expire() {
@@ -150,7 +154,7 @@ public final class Hub: Sendable {
         state.withLock { state in
             let age = state.limits.historyAge
             // The newest segment cannot go while it is the only one.
-            if let newest = state.history.last, newest.count > 0, now > age, newest.lastPublished < now - age {
+            if !state.isSealed, let newest = state.history.last, newest.count > 0, now > age, newest.lastPublished < now - age {
                 extend(&state, from: head.load(ordering: .relaxed), room: 0)
             }
             retire(&state, now: now)
@@ -187,6 +191,7 @@ public final class Hub: Sendable {
     private func retire(_ state: inout State, now: UInt64) {
         let limits = state.limits
         let age = limits.historyAge
+        if state.isSealed { return }
         while state.history.count > 1, let oldest = state.history.first {
             let isSurplus =
                 state.events - oldest.count >= limits.historyEventsMax || state.bytes - oldest.bytesUsed >= limits.historyBytesMax

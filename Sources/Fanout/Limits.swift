@@ -22,6 +22,11 @@ public struct Limits: Sendable {
     public var keepAliveTime = Duration.seconds(30)
     /// Time for a close handshake, and for a last answer to be taken.
     public var closeTime = Duration.seconds(3)
+    /// While draining: time that a connection may take none of our bytes, and time for the whole.
+    public var drainStallTime = Duration.seconds(3)
+    public var drainTime = Duration.seconds(15)
+    /// Clients of a daemon that stops are told to come back within this window: it grows by so much for each, up to a bound.
+    public var drainWindowMilliseconds = (base: 1000, perClient: 4, max: 60_000)
     public var heartbeatInterval = Duration.seconds(30)
     public var clientTimeout = Duration.seconds(90)
     /// Disconnect (4008) a slow consumer whose events history no longer has, instead of telling it a gap.

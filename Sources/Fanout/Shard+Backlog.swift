@@ -34,6 +34,7 @@ extension Shard {
             if client.pointee.cursor >= cursor || present == nil && backlog.stretches.isEmpty {
                 client.pointee.flags.remove(.behind)
                 client.pointee.details.backlog = nil
+                if client.pointee.flags.contains(.draining) { farewell(index) }
                 return
             }
             guard let segment = segment(holding: client.pointee.cursor) else { preconditionFailure("a cursor before history") }

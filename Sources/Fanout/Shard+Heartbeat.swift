@@ -54,7 +54,9 @@ extension Shard {
 
     private func expire(_ index: UInt32) {
         let client = client(index)
-        if !client.pointee.flags.isDisjoint(with: [.closing, .lingering, .endAfterFlush]) {
+        if client.pointee.flags.contains(.draining) {
+            lookAtDraining(index)
+        } else if !client.pointee.flags.isDisjoint(with: [.closing, .lingering, .endAfterFlush]) {
             end(index)
         } else if client.pointee.flags.contains(.http) {
             expireRequest(index)

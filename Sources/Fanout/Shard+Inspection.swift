@@ -83,20 +83,6 @@ extension Shard {
         close(found, .disconnectedByAdmin)
         return true
     }
-
-    /// Says goodbye to every connection: the daemon stops. On the shard's queue.
-    public func closeAll() {
-        assertOwned()
-        var all: [UInt32] = []
-        forEachClient { index, _ in all.append(index) }
-        for index in all {
-            if client(index).pointee.flags.contains(.http) {
-                if client(index).pointee.ring.isEmpty { end(index) } else { client(index).pointee.flags.insert(.endAfterFlush) }
-            } else {
-                close(index, .goingAway)
-            }
-        }
-    }
 }
 
 extension Hub {

@@ -19,6 +19,8 @@ enum Ending {
     case broken(Int32)
     /// It took none of our bytes for `client_timeout`.
     case stuck
+    /// The daemon has stopped before it had taken everything.
+    case cutOff
 
     var text: String {
         switch self {
@@ -29,6 +31,7 @@ enum Ending {
         case .vanished: "the client went away without a close frame"
         case .broken(let code): "the connection broke: \(SystemError.text(of: code))"
         case .stuck: "the client took no bytes for websocket.client_timeout"
+        case .cutOff: "cut off, since the daemon stops and the client has not taken everything in time"
         }
     }
 

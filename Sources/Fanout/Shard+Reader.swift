@@ -209,9 +209,9 @@ extension Shard {
     func answer(_ index: UInt32, _ response: Response, keepAlive: Bool, headOnly: Bool) {
         let client = client(index)
         guard !client.pointee.flags.contains(.ended) else { return }
-        let stays = keepAlive && !client.pointee.flags.contains(.peerEnded)
+        let stays = keepAlive && !isDraining && !client.pointee.flags.contains(.peerEnded)
         if !stays { client.pointee.flags.insert(.endAfterFlush) }
-        schedule(index, in: Wheel.ticks(stays ? limits.keepAliveTime : limits.closeTime))
+        schedule(index, in: stays ? Wheel.ticks(limits.keepAliveTime) : lastWait(client))
         send(response.serialize(keepAlive: stays, headOnly: headOnly), to: index)
     }
 
@@ -219,6 +219,10 @@ extension Shard {
 
     private func upgrade(_ index: UInt32, _ head: RequestHead, _ upgrade: Upgrade, rest: [UInt8]) {
         let client = client(index)
+        if isDraining {
+            answer(index, .stopping, keepAlive: false, headOnly: false)
+            return
+        }
         if hub.clients.add(1, ordering: .relaxed).newValue > limits.clientsMax {
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
@@ -271,7 +275,7 @@ extension Shard {
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)
-                if client.pointee.flags.contains(.closing) || !admit(index) { continue }
+                if !client.pointee.flags.isDisjoint(with: [.closing, .draining]) || !admit(index) { continue }
                 if let answer = delegate.intercept(opcode, payload) {
                     send(answer, to: index)
                 } else {
@@ -322,12 +326,12 @@ extension Shard {
     }
 
     /// Puts our close frame into the ring; nothing follows it.
-    private func finish(_ index: UInt32, _ frame: [UInt8]) {
+    func finish(_ index: UInt32, _ frame: [UInt8]) {
         let client = client(index)
         enqueue(frame, for: index)
         client.pointee.flags.insert(.closing)
         leaveGroups(index)
-        schedule(index, in: Wheel.ticks(limits.closeTime))
+        schedule(index, in: lastWait(client))
     }
 
     /// Sends our close frame as the last word of the connection.
@@ -342,7 +346,7 @@ extension Shard {
         let client = client(index)
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .http]) else { return }
         // What has not begun is not sent any more: a client that is closed for being slow would never see the frame behind it.
-        if code != .goingAway { withdrawUnbegun(index) }
+        withdrawUnbegun(index)
         note(.closed(code), of: index)
         finish(index, FrameWriter.close(code, code.reason))
         if !client.pointee.flags.contains(.blocked) { drain(index) }

@@ -226,7 +226,7 @@ extension Shard {
             // (RFC 9112 §9.6, RFC 6455 §7.1.1).
             client.pointee.flags.insert(.lingering)
             shutdown(client.pointee.descriptor, Int32(SHUT_WR))
-            if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: Wheel.ticks(limits.closeTime)) }
+            if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: lastWait(client)) }
             return
         }
         // There is room for the next part of a replay.

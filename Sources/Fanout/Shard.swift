@@ -66,6 +66,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     var groups: [Audience: Group] = [:]
     var groupList: [Group] = []
     var statsGroups: [StatsGroup: StatsMembers] = [:]
+    /// Takes no connection and no upgrade any more.
+    var isDraining = false
 
     // MARK: fan-out
     /// The part of history that this shard may read, oldest first.
@@ -273,7 +275,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     private func add(_ descriptor: Int32, from peer: PeerAddress) {
         assertOwned()
-        guard let index = takePlace() else {
+        guard !isDraining, let index = takePlace() else {
             _ = Glibc.close(descriptor)
             counters.connections.subtract(1, ordering: .relaxed)
             return
@@ -383,6 +385,8 @@ public final class ShardCounters: Sendable {
     public let messagesReceived = Atomic<UInt64>(0)
     public let protocolErrors = Atomic<UInt64>(0)
     public let rateLimited = Atomic<UInt64>(0)
+    /// Connections that had not taken everything when the daemon stopped.
+    public let cutOff = Atomic<Int>(0)
     init() {}
 
     /// Clients subscribed to a channel by that name.

@@ -98,7 +98,9 @@ final class Broadcast: Sendable {
                     status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
                     fields: [("Retry-After", String(wait))])
             }
-            let range = hub.publish(drafts)
+            guard let range = hub.publish(drafts) else {
+                throw Refusal(status: 503, what: "the daemon is stopping; nothing was sent", fields: [("Retry-After", "5")])
+            }
             return accepted(range, isSingle: isSingle)
         } catch {
             return error.response

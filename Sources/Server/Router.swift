@@ -161,7 +161,9 @@ public final class Router: ConnectionDelegate {
         }
         switch endpoint {
         case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, cors)
-        case .broadcast: return .request(bodyBytesMax: broadcast.limits.batchBytesMax)
+        case .broadcast:
+            // Before the body is read. Who was let in a moment earlier hears the same from the hub.
+            return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax)
         default: return .request(bodyBytesMax: 0)
         }
     }
@@ -200,7 +202,11 @@ public final class Router: ConnectionDelegate {
     // MARK: upgrade
 
     private func upgrade(_ head: RequestHead, _ channels: ChannelSet, isOpen: Bool, _ cors: [(String, String)]) -> Route {
-        if options.isDraining() { return .answer(.error(503, "the daemon is stopping", fields: [("Retry-After", "5")] + cors)) }
+        if options.isDraining() {
+            var response = Response.stopping
+            response.fields.append(contentsOf: cors)
+            return .answer(response)
+        }
         do throws(HTTPError) {
             try Handshake.check(head)
             let offered = head.list("sec-websocket-protocol")

@@ -69,9 +69,10 @@ import Testing
 
     private func publish(_ row: (String, String)) throws -> UInt64 {
         let instant = try #require(Instant(parsing: row.0))
-        return hub.publish([
+        let range = hub.publish([
             EventDraft(channel: .requests, type: "request", timestamp: instant, data: Array(#"{"request_id":"\#(row.1)"}"#.utf8), origin: .table)
-        ]).lowerBound
+        ])
+        return try #require(range).lowerBound
     }
 
     private func publishOthers(_ count: Int) {

@@ -56,52 +56,21 @@ import Testing
     @Test func nothingFollowsOurClose() throws {
         let rig = try Rig(shards: 1, clock: ManualClock())
         let client = try rig.subscribe(ModelFilter([.all]))
-        let shard = rig.shards[0]
-        shard.queue.sync { shard.closeAll() }
+        try rig.drain()
         for _ in 0..<3 {
             try client.send(#"{"type":"ping"}"#)
             try client.send(opcode: 9, [1])
             try client.send(#"{"type":"subscribe","id":"1","data":{"channels":["logs","providers"]}}"#)
             try client.send("nonsense")
         }
-        rig.hub.publish([draft(.logs, "{}")])
+        #expect(rig.hub.publish([draft(.logs, "{}")]) == nil)
         rig.hub.updateStats(StatsGroup(window: "5m", interval: 5), at: Instant(milliseconds: 0), data: Array("{}".utf8))
         try client.sendClose(1001)
+        #expect(try client.message()?["type"]?.string == "drain")
         #expect(try client.frame()?.opcode == 8)
         #expect(client.closeCode == 1001)
         #expect(client.closeReason == "the daemon stops or restarts")
         #expect(try client.frame() == nil)
-    }
-
-    /// At the end of the daemon everyone is told, whatever its state, and nothing is left.
-    @Test func closeAll() throws {
-        var limits = Limits()
-        limits.sendBufferBytes = 4096
-        let rig = try Rig(limits)
-        let subscribed = try (0..<6).map { try rig.subscribe(ModelFilter([.logs]), to: $0 % 2) }
-        let idle = try rig.connect()
-        let kept = try rig.connect(to: 1)
-        #expect(try kept.request("GET", "/x")?.status == 200)
-        // This one does not read: it gets what waits for it and then the goodbye.
-        let text = String(repeating: "x", count: 1000)
-        for number in 0..<100 { rig.hub.publish([draft(.logs, #"{"n":\#(number),"x":"\#(text)"}"#)]) }
-        rig.settle()
-        for shard in rig.shards { shard.post { $0.closeAll() } }
-        for client in subscribed {
-            var ledger = Ledger()
-            #expect(try !ledger.read(client, until: "none"))
-            #expect(ledger.events.map(\.number) == Array(0..<ledger.events.count))
-            #expect(ledger.events.count > 0)
-            #expect(client.closeCode == 1001)
-            try client.sendClose(1001)
-            #expect(try client.frame() == nil)
-            client.end()
-        }
-        #expect(try idle.answer() == nil)
-        #expect(try kept.answer() == nil)
-        try rig.waitForClients(0)
-        try waitUntil("all connections end") { rig.hub.connectionCount == 0 }
-        #expect(rig.shards.allSatisfy { $0.counters.connections.load(ordering: .relaxed) == 0 })
     }
 
     /// Disconnected by an admin: the frame that has begun is finished, then comes the close.

@@ -33,7 +33,7 @@ import Testing
             var generator = SeededGenerator(seed: UInt64(thread))
             for _ in 0..<60 {
                 let range = hub.publish((0..<generator.int(1...9)).map { draft(.logs, "\($0)") })
-                ranges.withLock { $0.append(range) }
+                ranges.withLock { $0 += range.map { [$0] } ?? [] }
             }
         }
         let sorted = ranges.withLock { $0.sorted { $0.lowerBound < $1.lowerBound } }

@@ -91,6 +91,35 @@ struct Rig {
     /// Returns when everything is done that was asked of the shards before.
     func settle() { for shard in shards { shard.queue.sync {} } }
 
+    /// Begins to stop; returns when everyone has been told.
+    /// - Returns: how many clients that were.
+    @discardableResult
+    func drain() throws -> Int {
+        let told = Locked<Int?>(nil)
+        hub.drain { count in told.withLock { $0 = count } }
+        try waitUntil("the clients are counted") { told.withLock { $0 } != nil }
+        // The first round ends the block that counted, the second those that it has posted.
+        settle()
+        settle()
+        return told.withLock { $0 } ?? 0
+    }
+
+    /// Lets ticks of the wheel pass, one at a time.
+    func pass(_ ticks: Int, on clock: ManualClock, each: () throws -> Void) rethrows {
+        for _ in 0..<ticks {
+            clock.advance(.milliseconds(Wheel.tickMilliseconds))
+            for shard in shards {
+                shard.queue.sync {
+                    shard.turnWheel()
+                    shard.finishRound()
+                }
+            }
+            try each()
+        }
+    }
+
+    func pass(_ ticks: Int, on clock: ManualClock) { pass(ticks, on: clock) {} }
+
     /// Tells every subscribed client that the test has published all.
     func publishMarker() {
         hub.publish([EventDraft(channel: .all, type: "marker", timestamp: hub.clock.now(), data: Array("{}".utf8))])
@@ -128,7 +157,7 @@ final class Published: Sendable {
     var events: [UInt64: ModelEvent] { all.withLock { $0 } }
 
     func publish(_ events: [ModelEvent], to hub: Hub) {
-        let range = hub.publish(events.map(\.draft))
+        guard let range = hub.publish(events.map(\.draft)) else { return }
         all.withLock { all in for (event, sequence) in zip(events, range) { all[sequence] = event } }
     }
 }

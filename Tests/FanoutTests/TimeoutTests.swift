@@ -21,21 +21,8 @@ import Testing
         return limits
     }
 
-    /// Lets ticks pass, one at a time.
-    private func pass(_ ticks: Int, _ rig: Rig, each: () throws -> Void) rethrows {
-        for _ in 0..<ticks {
-            clock.advance(.milliseconds(Wheel.tickMilliseconds))
-            for shard in rig.shards {
-                shard.queue.sync {
-                    shard.turnWheel()
-                    shard.finishRound()
-                }
-            }
-            try each()
-        }
-    }
-
-    private func pass(_ ticks: Int, _ rig: Rig) { pass(ticks, rig) {} }
+    private func pass(_ ticks: Int, _ rig: Rig, each: () throws -> Void) rethrows { try rig.pass(ticks, on: clock, each: each) }
+    private func pass(_ ticks: Int, _ rig: Rig) { rig.pass(ticks, on: clock) }
 
     @Test func silentClientsArePingedThenClosed() throws {
         let rig = try Rig(limits, shards: 1, clock: clock)

@@ -48,7 +48,7 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
 
     func stop() {
         acceptors.stop()
-        for shard in shards { shard.post { $0.closeAll() } }
+        hub.drain()
     }
 }
 
@@ -91,7 +91,7 @@ private final class Turn: Sendable {
                     case 1:
                         first = try EndToEndTests.post(
                             producer, events.map(EndToEndTests.json).joined(separator: "\n"), "application/x-ndjson", "first_id")
-                    default: first = site.hub.publish(events.map(\.draft)).lowerBound
+                    default: first = try #require(site.hub.publish(events.map(\.draft))).lowerBound
                     }
                     published.withLock { all in
                         for (position, event) in events.enumerated() { all[first + UInt64(position)] = event }
@@ -112,6 +112,7 @@ private final class Turn: Sendable {
         }
         site.stop()
         for client in clients {
+            #expect(try client.message()?["type"]?.string == "drain")
             #expect(try client.message() == nil)
             #expect(client.closeCode == 1001)
         }
@@ -182,6 +183,7 @@ private final class Turn: Sendable {
         try client.upgrade("/ws/logs")
         #expect(site.hub.clientCount == 1)
         site.stop()
+        #expect(try client.message()?["type"]?.string == "drain")
         #expect(try client.message() == nil)
         #expect(client.closeCode == 1001)
     }
@@ -199,7 +201,7 @@ private final class Turn: Sendable {
         for number in 0..<1500 {
             var event = ModelEvent(channel: number % 3 == 0 ? .requests : .logs, type: "note", number: number)
             event.message = String(repeating: "m", count: 10_000)
-            published[site.hub.publish([event.draft]).lowerBound] = event
+            published[try #require(site.hub.publish([event.draft])).lowerBound] = event
         }
         site.hub.publish([EventDraft(channel: .all, type: "marker", timestamp: Instant(milliseconds: 0), data: Array("{}".utf8))])
         var ledger = Ledger()

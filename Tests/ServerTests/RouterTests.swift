@@ -148,6 +148,9 @@ import Testing
         let draining = try router { $0.isDraining = { true } }.answer(to: head("GET", "/ws/logs", upgradeFields))
         #expect(draining?.status == 503)
         #expect(draining?["retry-after"] == "5")
+        let publishing = try router { $0.isDraining = { true } }.answer(to: head("POST", "/admin/ws/broadcast"))
+        #expect(publishing?.status == 503)
+        #expect(publishing?["retry-after"] == "5")
         let off = router(rules: { $0.servesWebSockets = false })
         for target in ["/ws", "/ws/logs"] { #expect(try off.answer(to: head("GET", target, upgradeFields))?.status == 404) }
         #expect(try off.answer(to: head("GET", "/health"))?.status == 200)

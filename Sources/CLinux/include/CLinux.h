@@ -25,6 +25,8 @@ int clinux_accept(int fd, struct sockaddr *address, unsigned int *length);
 int clinux_eventfd(void);
 /// TCP_NODELAY and SO_SNDBUF.
 void clinux_prepare(int fd, int send_buffer_bytes);
+/// ioctl(2) SIOCOUTQ: bytes of a socket that the peer has not taken yet; 0 where that is not known.
+int clinux_unsent(int fd);
 /// SO_REUSEADDR, and IPV6_V6ONLY for AF_INET6.
 void clinux_prepare_listener(int fd, int family);
 /// SO_PEERCRED of a Unix socket. 0, or -1 with errno.

@@ -40,6 +40,10 @@ public enum Socket {
         clinux_prepare(number, sendBufferBytes)
     }
 
+    /// Bytes given to the kernel that the peer's kernel has not taken; 0 where that is not known. A local socket (AF_UNIX) counts its
+    /// memory instead, which is more.
+    public static func unsentBytes(_ number: Int32) -> Int { Int(clinux_unsent(number)) }
+
     private static func peer(of storage: sockaddr_storage, _ number: Int32) -> PeerAddress {
         if Int32(storage.ss_family) == AF_UNIX { return .local(.of(number)) }
         let (host, port) = end(of: storage, unmapping: true)
