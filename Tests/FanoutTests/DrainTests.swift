@@ -183,6 +183,63 @@ private struct Farewell {
         #expect(rig.imbalance() == nil)
     }
 
+    /// While several threads publish, some clients stall: what was taken is given, to everyone, in order.
+    @Test(arguments: testSeeds(6))
+    func whatWasTakenIsGiven(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        var limits = limits
+        limits.ringSpansMax = generator.pick([1, 2, 16, 256])
+        limits.roundBytesMax = generator.pick([500, 5000, 65_536])
+        let rig = try Rig(limits)
+        let published = Published()
+        let filters = (0..<8).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.logs])]
+        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
+        let ledgers = clients.map { _ in SharedLedger() }
+        let failures = SharedFailures()
+        let begun = Atomic<Int>(0)
+        let after = generator.int(0...120)
+        try onThreads(clients.count + 3) { thread in
+            failures.catching {
+                var generator = SeededGenerator(seed: seed &* 1000 &+ UInt64(thread))
+                guard thread >= clients.count else {
+                    if generator.chance(30) { while begun.load(ordering: .relaxed) < after { usleep(500) } }
+                    var ledger = Ledger()
+                    while let message = try clients[thread].message() {
+                        try ledger.enter(message)
+                        if generator.chance(3) { usleep(500) }
+                    }
+                    try clients[thread].sendClose(1001)
+                    ledgers[thread].set(ledger)
+                    return
+                }
+                if thread == clients.count + 2 {
+                    while begun.load(ordering: .relaxed) < after { usleep(100) }
+                    try rig.drain()
+                    return
+                }
+                for batch in 0..<1_000_000 {
+                    let number = (thread * 1_000_000 + batch) * 10
+                    let events = (0..<generator.int(1...9)).map { ModelEvent.random(number: number + $0, using: &generator) }
+                    guard let range = rig.hub.publish(events.map(\.draft)) else { return }
+                    published.note(events, at: range)
+                    begun.add(1, ordering: .relaxed)
+                    usleep(200)
+                }
+            }
+        }
+        #expect(failures.all == [])
+        for (number, client) in clients.enumerated() {
+            let ledger = ledgers[number].get
+            #expect(client.closeCode == 1001, "seed \(seed), client \(number)")
+            #expect(ledger.entries.count { $0 == .other("drain") } == 1, "seed \(seed), client \(number)")
+            let complaint = ledger.complaint(against: published.events, passes: filters[number].passes)
+            #expect(complaint == nil, "seed \(seed), client \(number): \(filters[number])")
+        }
+        rig.settle()
+        #expect(rig.total(.abandoned) == 0, "seed \(seed)")
+        #expect(rig.imbalance() == nil, "seed \(seed)")
+    }
+
     /// An event that is too old by now is given all the same: it was there when the daemon was told to stop.
     @Test func historyStays() throws {
         var limits = limits

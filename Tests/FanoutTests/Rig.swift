@@ -157,7 +157,10 @@ final class Published: Sendable {
     var events: [UInt64: ModelEvent] { all.withLock { $0 } }
 
     func publish(_ events: [ModelEvent], to hub: Hub) {
-        guard let range = hub.publish(events.map(\.draft)) else { return }
+        if let range = hub.publish(events.map(\.draft)) { note(events, at: range) }
+    }
+
+    func note(_ events: [ModelEvent], at range: ClosedRange<UInt64>) {
         all.withLock { all in for (event, sequence) in zip(events, range) { all[sequence] = event } }
     }
 }
