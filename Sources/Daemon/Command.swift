@@ -64,6 +64,9 @@ struct Command: Sendable {
                 goleapai-ws publish < events.ndjson
                 """, run: publishCommand),
         Command(name: "version", summary: "print version, commit and compiler") { _ in showVersion() },
-        Command(name: "help", summary: "explain a command", operands: ["COMMAND"]) { showHelp($0.operands) },
+        Command(
+            name: "help", summary: "explain a command", operands: ["COMMAND"],
+            options: [Option(name: "--generate", value: "KIND", help: "print what a package of this program is made of")],
+            details: "KIND is one of\n\n" + Help.columns(Generated.allCases.map { ($0.rawValue, $0.summary) }).dropLast(), run: helpCommand),
     ]
 }

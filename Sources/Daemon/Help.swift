@@ -4,22 +4,25 @@ import Base
 import Host
 
 enum Help {
+    static let summary = "live events of a GoLeapAI gateway over WebSocket"
+    static let ofHelp = "show this text"
+
     static func overview() -> String {
         """
-        \(Version.name): live events of a GoLeapAI gateway over WebSocket.
+        \(Version.name): \(summary).
 
         Usage: \(Version.name) COMMAND [OPTION…]
 
         \(columns(Command.all.map { ($0.name, $0.summary) }))
         '\(Version.name) COMMAND --help' explains one.
-        Exit codes: 0 fine, 1 the operation failed, 2 wrong usage, 78 wrong configuration.
+        Exit codes: \(ExitCode.meanings.map { "\($0.code) \($0.meaning)" }.joined(separator: ", ")).
 
         """
     }
 
     static func text(of command: Command) -> String {
         let operands = command.operands.map { " [\($0)]" }.joined()
-        let options = command.options.map { ($0.name + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", "show this text")]
+        let options = command.options.map { ($0.name + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", ofHelp)]
         return """
             \(Version.name) \(command.name): \(command.summary).
 
@@ -30,7 +33,7 @@ enum Help {
     }
 
     /// Two columns, the first as wide as its longest entry.
-    private static func columns(_ rows: [(String, String)]) -> String {
+    static func columns(_ rows: [(String, String)]) -> String {
         let width = rows.map(\.0.count).max() ?? 0
         return rows.map { "  \($0)\(String(repeating: " ", count: width - $0.count))  \($1)\n" }.joined()
     }

@@ -12,6 +12,10 @@ enum ExitCode {
     static let usage: Int32 = 2
     /// EX_CONFIG of sysexits.h; systemd shows it as CONFIG.
     static let configuration: Int32 = 78
+
+    static let meanings: [(code: Int32, meaning: String)] = [
+        (fine, "fine"), (failed, "the operation failed"), (usage, "wrong usage"), (configuration, "wrong configuration"),
+    ]
 }
 
 func run() -> Never {

@@ -43,7 +43,9 @@ def test_help_is_on_standard_output(run, arguments):
 
 @pytest.mark.parametrize("arguments", [[], ["explode"], ["serve", "--nonsense"], ["serve", "extra"], ["serve", "--config"],
                                        ["check-config", "a", "b"], ["serve", "--demo-rate", "many", "--demo"], ["version", "x"],
-                                       ["help", "explode"], ["serve", "--demo-rate", "5"], ["publish", "logs", "--type"]])
+                                       ["help", "explode"], ["serve", "--demo-rate", "5"], ["publish", "logs", "--type"],
+                                       ["help", "--generate", "nonsense"], ["help", "--generate", "man", "explode"],
+                                       ["help", "--generate", "complete-bash", "serve"]])
 def test_wrong_usage_is_2(run, arguments):
     done = run(*arguments)
     assert done.returncode == 2, done

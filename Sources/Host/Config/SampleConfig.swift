@@ -6,17 +6,16 @@
 public enum SampleConfig {
     private static let columnsMax = 100
 
-    public static var text: String {
-        var out = """
-            # Configuration of goleapai-ws. Every key is shown at its default; remove the # to change it.
-            # `goleapai-ws check-config` says what is wrong, and where.
-            #
-            # Each key can be set in the environment too, and wins over this file there: websocket.max_clients is
-            # GOLEAPAI_WS_WEBSOCKET_MAX_CLIENTS; the elements of lists are separated by commas.
-            # Durations are written like 500ms, 30s, 5m, 1h.
+    /// What holds for all keys, also in the manual page.
+    public static let rules = [
+        "`goleapai-ws check-config` says what is wrong, and where.",
+        "Each key can be set in the environment too, and wins over this file there: websocket.max_clients is GOLEAPAI_WS_WEBSOCKET_MAX_CLIENTS; the elements of lists are separated by commas.",
+        "Durations are written like 500ms, 30s, 5m, 1h.",
+    ]
 
-            """
-        let defaults = Settings()
+    public static var text: String {
+        var out = "# Configuration of goleapai-ws. Every key is shown at its default; remove the # to change it.\n"
+        for (number, rule) in rules.enumerated() { out += (number == 1 ? "#\n" : "") + comment(rule, "") }
         var open: [String] = []
         for setting in Setting.all {
             let path = setting.key.split(separator: ".").map(String.init)
@@ -30,19 +29,10 @@ public enum SampleConfig {
             }
             open = Array(path.dropLast())
             let indent = String(repeating: "  ", count: path.count - 1)
-            out += comment(setting.sentence + range(setting) + (setting.hasEffect ? "" : " No effect in this version."), indent)
-            out += "\(indent)#\(path[path.count - 1]): \(yaml(setting.read(defaults)))\n"
+            out += comment(setting.explanation, indent)
+            out += "\(indent)#\(path[path.count - 1]): \(setting.defaultText)\n"
         }
         return out
-    }
-
-    private static func range(_ setting: Setting) -> String {
-        switch setting.kind {
-        case .integer(let range, let unit): " \(range.lowerBound) to \(range.upperBound)\(unit.isEmpty ? "" : " \(unit)")."
-        case .duration(let range, _): " \(DurationText.format(range.lowerBound)) to \(DurationText.format(range.upperBound))."
-        case .choice(let words) where words.count > 1: " One of \(words.joined(separator: ", "))."
-        default: ""
-        }
     }
 
     /// A sentence as comment lines of readable length.
@@ -81,5 +71,22 @@ public enum SampleConfig {
         let isSpecial = ["", "~", "null", "true", "false", "-"].contains(text)
         if isSafe, !isSpecial { return text }
         return "\"" + text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }.joined() + "\""
+    }
+}
+
+extension Setting {
+    /// What it does, what is allowed, and whether it does anything yet.
+    public var explanation: String { sentence + range + (hasEffect ? "" : " No effect in this version.") }
+
+    /// Its default as one would write it in the file.
+    public var defaultText: String { SampleConfig.yaml(read(Settings())) }
+
+    private var range: String {
+        switch kind {
+        case .integer(let range, let unit): " \(range.lowerBound) to \(range.upperBound)\(unit.isEmpty ? "" : " \(unit)")."
+        case .duration(let range, _): " \(DurationText.format(range.lowerBound)) to \(DurationText.format(range.upperBound))."
+        case .choice(let words) where words.count > 1: " One of \(words.joined(separator: ", "))."
+        default: ""
+        }
     }
 }
