@@ -3,12 +3,19 @@
 SWIFT ?= swift
 # Without an index of the C library's headers, which nobody asks for, tests build in half the time.
 DEBUG = -Xswiftc -index-ignore-system-modules
-RELEASE = --configuration release --static-swift-stdlib --disable-local-rpath
+RELEASE = --configuration release --static-swift-stdlib --disable-local-rpath -Xlinker -z -Xlinker relro -Xlinker -z -Xlinker now
 BINARY = .build/release/goleapai-ws
 PYTHON = .venv/bin/python
 export GOLEAPAI_WS_COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
-.PHONY: help deps test-deps build release run test unit integration test-system conformance fuzz tsan asan prove prove-root lint format clean
+DESTDIR =
+prefix = /usr
+# Debian 12 has units outside of /usr; elsewhere they are where a prefix has them.
+unitdir = $(if $(filter /usr,$(prefix)),/lib/systemd/system,$(prefix)/lib/systemd/system)
+MAN = .build/man
+INSTALL = install -m 644
+
+.PHONY: help deps test-deps build release run man install deb test unit integration test-system conformance fuzz tsan asan prove prove-root lint format clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -23,10 +30,45 @@ build: deps     ## debug build
 	$(SWIFT) build $(DEBUG)
 
 release: deps   ## release build, the Swift runtime linked in
+# SwiftPM does not link anew because of another flag of the linker.
+	@echo '$(RELEASE)' | cmp -s - .build/release.flags || rm -f $(BINARY) .build/release/EchoTarget
 	$(SWIFT) build $(RELEASE)
+	@echo '$(RELEASE)' >.build/release.flags
 
 run: release    ## build and start the demo: a gateway of its own, on port 8080
 	$(BINARY) serve --demo
+
+man: release    ## man pages and completions, as the program writes them, in .build/man
+	@rm -rf $(MAN) && mkdir -p $(MAN)
+	@for command in $$($(BINARY) help --generate commands); do \
+		$(BINARY) help --generate man $$command >$(MAN)/goleapai-ws-$$command.1 || exit 1; done
+	@$(BINARY) help --generate man >$(MAN)/goleapai-ws.1
+	@$(BINARY) help --generate man-config >$(MAN)/goleapai-ws.yaml.5
+	@$(BINARY) help --generate man-daemon >$(MAN)/goleapai-ws.8
+	@for shell in bash zsh fish; do $(BINARY) help --generate complete-$$shell >$(MAN)/complete.$$shell || exit 1; done
+
+install: man    ## install everything below $(DESTDIR)$(prefix); also what the Debian package holds
+	install -D $(BINARY) $(DESTDIR)$(prefix)/bin/goleapai-ws
+	$(INSTALL) -D etc/goleapai-ws/config.yaml $(DESTDIR)/etc/goleapai-ws/config.yaml
+	install -d $(DESTDIR)$(unitdir) $(addprefix $(DESTDIR)$(prefix)/share/,man/man1 man/man5 man/man8 doc/goleapai-ws/docs)
+	sed 's,/usr/bin/goleapai-ws,$(prefix)/bin/goleapai-ws,' systemd/goleapai-ws.service >$(DESTDIR)$(unitdir)/goleapai-ws.service
+	chmod 644 $(DESTDIR)$(unitdir)/goleapai-ws.service
+	$(INSTALL) systemd/goleapai-ws.socket $(DESTDIR)$(unitdir)
+	$(INSTALL) -D systemd/goleapai-ws.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/goleapai-ws.conf
+	[ ! -e systemd/goleapai-ws.catalog ] || \
+		$(INSTALL) -D systemd/goleapai-ws.catalog $(DESTDIR)$(prefix)/lib/systemd/catalog/goleapai-ws.catalog
+	$(INSTALL) $(MAN)/*.1 $(DESTDIR)$(prefix)/share/man/man1
+	$(INSTALL) $(MAN)/*.5 $(DESTDIR)$(prefix)/share/man/man5
+	$(INSTALL) $(MAN)/*.8 $(DESTDIR)$(prefix)/share/man/man8
+	$(INSTALL) -D $(MAN)/complete.bash $(DESTDIR)$(prefix)/share/bash-completion/completions/goleapai-ws
+	$(INSTALL) -D $(MAN)/complete.zsh $(DESTDIR)$(prefix)/share/zsh/vendor-completions/_goleapai-ws
+	$(INSTALL) -D $(MAN)/complete.fish $(DESTDIR)$(prefix)/share/fish/vendor_completions.d/goleapai-ws.fish
+	$(INSTALL) README.md CHANGELOG.md $(DESTDIR)$(prefix)/share/doc/goleapai-ws
+	$(INSTALL) docs/*.md $(DESTDIR)$(prefix)/share/doc/goleapai-ws/docs
+
+deb: man        ## the Debian package, in dist/
+	@.ci/packages package
+	packaging/build-deb.sh
 
 test: lint unit integration test-system conformance ## everything that CI runs
 
@@ -76,7 +118,7 @@ format:         ## rewrite the sources in the project's style
 	$(SWIFT) format --in-place --recursive --parallel --configuration .ci/swift-format.json Sources Tests
 
 clean:          ## remove everything that was built
-	rm -rf .build .build-* .venv
+	rm -rf .build .build-* .venv dist
 
 .venv/ready: Tests/Integration/requirements.txt
 	.ci/packages test
