@@ -78,7 +78,7 @@ unit: deps test-deps ## tests of the modules
 integration: release .venv/ready ## the built daemon through real sockets
 	$(PYTHON) -m pytest Tests/Integration -q -n 4
 
-test-system: release .venv/ready ## the daemon as a unit beside a real journald, in a systemd of its own; needs root or sudo
+test-system: deb .venv/ready ## the daemon as a unit beside a real journald, and the package, in a systemd of their own; needs root or sudo
 	@.ci/packages system
 	$(PYTHON) -m pytest Tests/System -q
 
@@ -101,7 +101,7 @@ asan: deps test-deps ## unit tests, and the daemon under the integration tests, 
 	MEMORY_FACTOR=8 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 \
 		$(PYTHON) -m pytest Tests/Integration -q -n 3 --instrumented --binary .build-asan/debug/goleapai-ws
 
-prove: release .venv/ready ## the long proofs: minutes of load, conformance, the sanitizers
+prove: deb .venv/ready ## the long proofs: minutes of load, conformance, the sanitizers
 	$(PYTHON) -m pytest Tests/Integration -q --long
 	@.ci/packages system
 	$(PYTHON) -m pytest Tests/System -q --long

@@ -15,6 +15,7 @@ sys.modules[found.name] = importlib.util.module_from_spec(found)
 found.loader.exec_module(sys.modules[found.name])
 pytest_plugins = [found.name]
 
+from bench.installed import Installed  # noqa: E402
 from bench.machine import Machine  # noqa: E402
 
 
@@ -27,6 +28,32 @@ def booted(binary, tmp_path_factory):
         yield machine
     finally:
         machine.down()
+
+
+@pytest.fixture(scope="session")
+def package():
+    """The Debian package."""
+    found = sorted((INTEGRATION.parents[1] / "dist").glob("goleapai-ws_*.deb"))
+    assert len(found) == 1, f"`make deb` builds the package; found are {found}"
+    return found[0]
+
+
+@pytest.fixture
+def bare(package, tmp_path):
+    """A minimal machine, booted, without the package; new for each test."""
+    machine = Installed(tmp_path, package)
+    try:
+        machine.boot()
+        yield machine
+    finally:
+        machine.down()
+
+
+@pytest.fixture
+def installed(bare):
+    """A minimal machine with the package installed."""
+    bare.said = bare.install()
+    return bare
 
 
 @pytest.hookimpl(wrapper=True)

@@ -52,11 +52,15 @@ class Machine:
         self.keeper = None
         self.pipes = {}
 
-    def boot(self):
+    def keep(self):
+        """From here on the machine is taken down with the tests."""
         down = [*self.root, str(SANDBOX / "down.sh"), "--state-dir", str(self.state)]
         # Ends with its standard input, which is ours: also where the tests are killed.
         self.keeper = subprocess.Popen(["/bin/sh", "-c", 'read -r _; exec "$@"', "keeper", *down], stdin=subprocess.PIPE,
                                        stdout=subprocess.DEVNULL, start_new_session=True)
+
+    def boot(self):
+        self.keep()
         done = subprocess.run(
             [*self.root, str(SANDBOX / "boot.sh"), "--net", "host", "--state-dir", str(self.state),
              f"{self.bench}:{BENCH}", f"{self.binary.parent}:/opt/goleapai-ws:ro"],
