@@ -38,7 +38,9 @@ enum BashCompletion {
             }
             options += "        \(command.name)) options='\(words(Completion.options(of: command).map(\.name)))'"
             // One operand at most, so far.
-            if let operand = command.operands.first, case .words(let known) = Completion(of: operand) { options += " operands='\(words(known))'" }
+            if let operand = command.operands.first, case .words(let known) = Completion(of: operand) {
+                options += " operands='\(words(known))'"
+            }
             options += " ;;\n"
         }
         return """
@@ -86,7 +88,8 @@ enum ZshCompletion {
                 "'\(option.name)\(option.value == nil ? "" : "=")[\(described(option.help))]\(option.value.map { ":\($0):\(action($0))" } ?? "")'"
             }
             let operands = command.operands.enumerated().map { "'\($0 + 1):\($1):\(action($1))'" }
-            arguments += "            \(command.name)) _arguments \\\n                \((options + operands).joined(separator: " \\\n                ")) ;;\n"
+            arguments +=
+                "            \(command.name)) _arguments \\\n                \((options + operands).joined(separator: " \\\n                ")) ;;\n"
         }
         let options = Completion.programOptions.map { "'(- *)\($0.name)[\(described($0.help))]'" }.joined(separator: " ")
         return """
@@ -117,7 +120,9 @@ enum ZshCompletion {
         }
     }
 
-    private static func quoted(_ text: String) -> String { text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") }
+    private static func quoted(_ text: String) -> String {
+        text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+    }
 
     /// In brackets of `_arguments`, where colons and brackets have a meaning.
     private static func described(_ text: String) -> String {

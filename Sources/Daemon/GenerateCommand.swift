@@ -12,6 +12,7 @@ enum Generated: String, CaseIterable, Sendable {
     case completeBash = "complete-bash"
     case completeZsh = "complete-zsh"
     case completeFish = "complete-fish"
+    case catalog
 
     var summary: String {
         switch self {
@@ -22,6 +23,7 @@ enum Generated: String, CaseIterable, Sendable {
         case .completeBash: "completion for bash"
         case .completeZsh: "completion for zsh"
         case .completeFish: "completion for fish"
+        case .catalog: "the journal's catalog: what journalctl -x says"
         }
     }
 
@@ -35,6 +37,7 @@ enum Generated: String, CaseIterable, Sendable {
         case .completeBash: BashCompletion.text()
         case .completeZsh: ZshCompletion.text()
         case .completeFish: FishCompletion.text()
+        case .catalog: JournalCatalog.text
         }
     }
 }

@@ -12,7 +12,8 @@ extension ManPage {
         page.paragraphs(
             """
             Three places, the later ones winning: this file in YAML, the environment, the command line. Without any of them the defaults
-            hold. Keys stand below their section, indented. An unknown key is an error.
+            hold. Keys stand below their section, indented. An unknown key is an error. Changes take effect by
+            `systemctl reload \(Version.name)`, but for those where a restart is needed.
 
             \(SampleConfig.rules.joined(separator: "\n\n"))
             """, afterHeading: true)
@@ -25,14 +26,23 @@ extension ManPage {
             }
             page.item(
                 "`\(setting.key)`",
-                "\(setting.explanation)\n\nDefault: `\(setting.defaultText)`. In the environment: `\(setting.environmentName)`.")
+                """
+                \(setting.explanation)\(setting.needsRestart ? " A change takes effect at the next start." : "")
+
+                Default: `\(setting.defaultText)`. In the environment: `\(setting.environmentName)`.
+                """)
         }
         page.heading("EXAMPLE")
         page.example(
-            ["server:", "  port: 8090", "database:", "  connection: /srv/goleapai/data/goleapai.db", "websocket:", "  max_clients: 5000"],
+            [
+                "server:", "  port: 8090", "database:", "  connection: /srv/goleapai/data/goleapai.db", "websocket:",
+                "  max_clients: 5000",
+            ],
             afterHeading: true)
         page.heading("FILES")
-        page.item("`\(defaultConfigPath)`", "What `\(Version.name)` reads where no other file is named. The package keeps what was changed in it.")
+        page.item(
+            "`\(defaultConfigPath)`",
+            "What `\(Version.name)` reads where no other file is named. The package keeps what was changed in it.")
         page.seeAlso(["\(Version.name)(1)", "\(Version.name)-check-config(1)", "\(Version.name)(8)"])
         return page.text
     }

@@ -15,6 +15,9 @@ extension ManPage {
             page.paragraphs(chapter.text, afterHeading: true)
             for item in chapter.items { page.item(item.term, item.text) }
         }
+        for event in LogEvent.all {
+            page.item("`\(event.id)` (\(event.name))", "\(event.subject). \(event.text)".replacing("@", with: ""))
+        }
         exitStatus(&page)
         page.paragraphs(
             """
@@ -22,7 +25,8 @@ extension ManPage {
             again.
             """)
         page.seeAlso([
-            "\(Version.name)(1)", "\(configPageName)(5)", "journalctl(1)", "systemd.service(5)", "systemd.socket(5)", "systemd.exec(5)", "systemd-creds(1)",
+            "\(Version.name)(1)", "\(configPageName)(5)", "journalctl(1)", "systemd.service(5)", "systemd.socket(5)",
+            "systemd.exec(5)", "systemd-creds(1)",
         ])
         return page.text
     }
@@ -45,7 +49,10 @@ extension ManPage {
         Chapter(
             heading: "FILES",
             items: [
-                (defaultConfigPath, "The configuration, see \(configPageName)(5). `\(Version.name) check-config` says what is wrong with it."),
+                (
+                    defaultConfigPath,
+                    "The configuration, see \(configPageName)(5). `\(Version.name) check-config` says what is wrong with it."
+                ),
                 ("/opt/goleapai/data/goleapai.db", "The gateway's database, unless `database.connection` names another one."),
                 (
                     "/run/\(Version.name)",
@@ -78,9 +85,18 @@ extension ManPage {
         Chapter(
             heading: "ENVIRONMENT",
             items: [
-                ("\(Setting.environmentPrefix)*", "Keys of the configuration, see \(configPageName)(5). In a drop-in of the unit: Environment=."),
-                ("CREDENTIALS_DIRECTORY, RUNTIME_DIRECTORY", "Set by systemd: where `auth.jwt_secret` is looked for, and where `publish.sock` is made."),
-                ("NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS, JOURNAL_STREAM", "Set by systemd: readiness and state, watchdog, listening sockets, the log's format."),
+                (
+                    "\(Setting.environmentPrefix)*",
+                    "Keys of the configuration, see \(configPageName)(5). In a drop-in of the unit: Environment=."
+                ),
+                (
+                    "CREDENTIALS_DIRECTORY, RUNTIME_DIRECTORY",
+                    "Set by systemd: where `auth.jwt_secret` is looked for, and where `publish.sock` is made."
+                ),
+                (
+                    "NOTIFY_SOCKET, WATCHDOG_USEC, LISTEN_FDS, JOURNAL_STREAM",
+                    "Set by systemd: readiness and state, watchdog, listening sockets, the log's format."
+                ),
             ]),
         Chapter(
             heading: "UNDER SYSTEMD",
@@ -122,13 +138,16 @@ extension ManPage {
                 """),
         Chapter(
             heading: "LOG",
-            text: "Entries in the journal have their level as priority and, where they are about a client, these fields:",
+            text: """
+                Entries in the journal have their level as priority, and fields by which they are found: `journalctl -u \(Version.name) CLIENT_ID=17`
+                """,
             items: [
                 ("CLIENT_ID", "The client's number, as in /admin/ws/clients."),
-                ("REMOTE_ADDR", "Where it comes from."),
-                ("USER_ID", "Who it is, where that is known."),
+                ("REMOTE_ADDR", "The client's address."),
                 ("CHANNEL", "The channel it is about."),
-                ("MESSAGE_ID", "The kind of event; `journalctl -x` shows what it means and what to do."),
+                ("SOURCE", "The source it is about."),
+                ("SETTING", "The key of the configuration it is about."),
+                ("MESSAGE_ID", "The kind of entry. `journalctl -x` shows what it means and what to do, as here:"),
             ]),
     ]
 }

@@ -10,13 +10,16 @@ enum ManPage {
         page.heading("SYNOPSIS")
         page.line("`\(Version.name)` COMMAND [OPTION…]")
         page.heading("COMMANDS")
-        for command in Command.all { page.item("`\(command.name)`", "\(sentence(command.summary)) See \(pageName(of: command))(1).") }
+        for command in Command.all {
+            page.item("`\(command.name)`", "\(sentence(command.summary)) See \(pageName(of: command))(1).")
+        }
         page.heading("OPTIONS")
         page.item("`--help`", "Behind a command, its help; alone, the list of commands.")
         page.item("`--version`", "The same as `version`.")
         exitStatus(&page)
         page.heading("ENVIRONMENT")
-        page.paragraphs("Every key of the configuration can be set in the environment, see \(configPageName)(5).", afterHeading: true)
+        page.paragraphs(
+            "Every key of the configuration can be set in the environment, see \(configPageName)(5).", afterHeading: true)
         page.heading("FILES")
         page.item("`\(defaultConfigPath)`", "The configuration, see \(configPageName)(5). Without it the defaults hold.")
         page.seeAlso(Command.all.map { "\(pageName(of: $0))(1)" } + ["\(configPageName)(5)", "\(Version.name)(8)"])
@@ -33,7 +36,9 @@ enum ManPage {
             page.paragraphs(command.details, afterHeading: true)
         }
         page.heading("OPTIONS")
-        for option in command.options { page.item("`\(option.name)`\(option.value.map { " \($0)" } ?? "")", sentence(option.help)) }
+        for option in command.options {
+            page.item("`\(option.name)`\(option.value.map { " \($0)" } ?? "")", sentence(option.help))
+        }
         page.item("`--help`", sentence(Help.ofHelp))
         exitStatus(&page)
         page.seeAlso(["\(Version.name)(1)", "\(configPageName)(5)", "\(Version.name)(8)"])

@@ -38,7 +38,9 @@ struct Roff {
     }
 
     mutating func example(_ lines: [String], afterHeading: Bool = false) {
-        text += (afterHeading ? "" : ".PP\n") + ".RS 4\n.nf\n" + lines.map { "\(Roff.guarded(Roff.escaped($0)))\n" }.joined() + ".fi\n.RE\n"
+        text +=
+            (afterHeading ? "" : ".PP\n") + ".RS 4\n.nf\n" + lines.map { "\(Roff.guarded(Roff.escaped($0)))\n" }.joined()
+            + ".fi\n.RE\n"
     }
 
     /// What is explained, and the explanation. A second paragraph of it stays indented.

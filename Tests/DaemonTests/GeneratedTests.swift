@@ -18,7 +18,10 @@ private func project(_ path: String) throws -> String {
 
 /// Every page, by its name.
 private let pages: [(name: String, text: String)] =
-    [("goleapai-ws(1)", ManPage.overview()), ("goleapai-ws.yaml(5)", ManPage.configuration()), ("goleapai-ws(8)", ManPage.daemon())]
+    [
+        ("goleapai-ws(1)", ManPage.overview()), ("goleapai-ws.yaml(5)", ManPage.configuration()),
+        ("goleapai-ws(8)", ManPage.daemon()),
+    ]
     + Command.all.map { ("goleapai-ws-\($0.name)(1)", ManPage.text(of: $0)) }
 
 struct ManPageTests {
@@ -30,7 +33,10 @@ struct ManPageTests {
         #expect(text.allSatisfy { $0.isASCII })
         #expect(lines.dropLast().allSatisfy { !$0.isEmpty && !$0.hasSuffix(" ") })
         let macros = Set(lines.filter { $0.hasPrefix(".") }.map { String($0.prefix { $0 != " " }) })
-        #expect(macros.isSubset(of: [".TH", ".nh", ".ad", ".SH", ".SS", ".PP", ".TP", ".IP", ".RS", ".RE", ".nf", ".fi", ".br", ".BR"]), "\(macros)")
+        #expect(
+            macros.isSubset(of: [
+                ".TH", ".nh", ".ad", ".SH", ".SS", ".PP", ".TP", ".IP", ".RS", ".RE", ".nf", ".fi", ".br", ".BR",
+            ]), "\(macros)")
         for heading in ["NAME", "SYNOPSIS", "SEE ALSO"] { #expect(lines.contains(".SH \"\(heading)\"")) }
         // What is bold ends, on the line where it begins or a later one, before the next begins.
         #expect(text.split(separator: "\\fB").dropFirst().allSatisfy { $0.contains("\\fR") })
@@ -45,21 +51,27 @@ struct ManPageTests {
     @Test func everythingIsThere() {
         for command in Command.all {
             let text = ManPage.text(of: command)
-            for option in Completion.options(of: command) { #expect(text.contains("\n\\fB\(Roff.escaped(option.name))\\fR"), "\(option.name)") }
+            for option in Completion.options(of: command) {
+                #expect(text.contains("\n\\fB\(Roff.escaped(option.name))\\fR"), "\(option.name)")
+            }
         }
         let configuration = ManPage.configuration()
         for setting in Setting.all {
             #expect(configuration.contains("\n.TP\n\\fB\(Roff.escaped(setting.key))\\fR\n"), "\(setting.key)")
             #expect(configuration.contains(Roff.escaped(setting.environmentName)), "\(setting.key)")
         }
+        for event in LogEvent.all { #expect(ManPage.daemon().contains("\n.TP\n\\fB\(event.id)\\fR"), "\(event.name)") }
         // Backquotes are markup in pages; a text with an odd one would lose it.
-        for sentence in Setting.all.map(\.explanation) + Command.all.flatMap({ [$0.summary, $0.details] + $0.options.map(\.help) }) {
+        for sentence in Setting.all.map(\.explanation)
+            + Command.all.flatMap({ [$0.summary, $0.details] + $0.options.map(\.help) })
+        {
             #expect(!sentence.contains("`"))
         }
     }
 
     @Test(arguments: [
-        ("a-b", "a\\-b"), ("it's \"so\"", "it\\(aqs \\(dqso\\(dq"), ("back\\slash", "back\\eslash"), ("more…", "more..."), ("ä", "\\[u00E4]"),
+        ("a-b", "a\\-b"), ("it's \"so\"", "it\\(aqs \\(dqso\\(dq"), ("back\\slash", "back\\eslash"), ("more…", "more..."),
+        ("ä", "\\[u00E4]"),
         ("~^`", "\\(ti\\(ha\\(ga"),
     ])
     func escapes(words: String, roff: String) {
@@ -101,7 +113,8 @@ struct CompletionTests {
 struct GenerateTests {
     static let cases: [([String], Int32)] = [
         (["help", "--generate", "man"], 0), (["help", "--generate", "man", "serve"], 0), (["help", "--generate=man-config"], 0),
-        (["help", "--generate", "men"], 2), (["help", "--generate", "man", "srve"], 2), (["help", "--generate", "complete-bash", "serve"], 2),
+        (["help", "--generate", "men"], 2), (["help", "--generate", "man", "srve"], 2),
+        (["help", "--generate", "complete-bash", "serve"], 2),
         (["help", "--generate"], 2), (["help", "--generate", "man", "serve", "x"], 2),
     ]
 
