@@ -57,7 +57,7 @@ def test_examples(installed):
     machine = installed
     put_database(machine)
     wait_until(lambda: works(machine, "stats"), lambda: f"the database is read: {machine.get('/ready')}")
-    line = machine.near(str(Path(sys.executable).parent / "websocat"), "--one-message", "ws://localhost:8080/ws/stats")
+    line = machine.near(str(Path(sys.executable).parent / "websocat"), "--no-close", "--one-message", "ws://localhost:8080/ws/stats")
     assert json.loads(line)["data"]["total_requests"] > 0
     head = machine.near("curl", "-i", "-N", "-s", "--max-time", "1", "-H", "Connection: Upgrade", "-H", "Upgrade: websocket", "-H",
                         "Sec-WebSocket-Version: 13", "-H", "Sec-WebSocket-Key: test", "http://localhost:8080/ws/logs", check=False)
@@ -117,6 +117,16 @@ def test_wrong_configuration_is_not_tried_again(installed):
     machine.run("sed", "-i", "s/^  port: many$/  #port: 8080/", CONFIG)
     machine.systemctl("restart", UNIT)
     assert machine.is_active()
+
+
+def test_catalog(installed):
+    """journalctl explains the entries, from the moment of installing on."""
+    machine = installed
+    assert " Subject: goleapai-ws is ready\n" in machine.journalctl("--catalog", "--unit", UNIT)
+    listed = machine.journalctl("--list-catalog")
+    assert listed.count("goleapai-ws: ") > 20
+    machine.apt("purge", "goleapai-ws")
+    assert "goleapai-ws" not in machine.journalctl("--list-catalog")
 
 
 # Upgrading
@@ -322,7 +332,8 @@ def test_what_is_installed(installed):
     assert files >= pages | {
         "/usr/share/man/man1/goleapai-ws.1.gz", "/usr/share/man/man5/goleapai-ws.yaml.5.gz", "/usr/share/man/man8/goleapai-ws.8.gz",
         "/usr/share/bash-completion/completions/goleapai-ws", "/usr/share/zsh/vendor-completions/_goleapai-ws",
-        "/usr/share/fish/vendor_completions.d/goleapai-ws.fish", "/usr/share/doc/goleapai-ws/copyright"}
+        "/usr/share/fish/vendor_completions.d/goleapai-ws.fish", "/usr/lib/systemd/catalog/goleapai-ws.catalog",
+        "/usr/share/doc/goleapai-ws/copyright"}
     assert any(path.startswith("/usr/share/doc/goleapai-ws/README.md") for path in files)
     assert machine.run("sh", "-c", "dpkg --verify goleapai-ws") == ""
     assert machine.run("stat", "-c", "%U:%G %a", CONFIG, "/run/goleapai-ws").splitlines() == ["root:root 644", "goleapai-ws:goleapai-ws 755"]
