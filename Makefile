@@ -38,7 +38,7 @@ release: deps   ## release build, the Swift runtime linked in
 run: release    ## build and start the demo: a gateway of its own, on port 8080
 	$(BINARY) serve --demo
 
-man: release    ## man pages, completions and the journal's catalog, as the program writes them, in .build/man
+man: release    ## man pages and completions, as the program writes them, in .build/man
 	@rm -rf $(MAN) && mkdir -p $(MAN)
 	@for command in $$($(BINARY) help --generate commands); do \
 		$(BINARY) help --generate man $$command >$(MAN)/goleapai-ws-$$command.1 || exit 1; done
@@ -46,7 +46,6 @@ man: release    ## man pages, completions and the journal's catalog, as the prog
 	@$(BINARY) help --generate man-config >$(MAN)/goleapai-ws.yaml.5
 	@$(BINARY) help --generate man-daemon >$(MAN)/goleapai-ws.8
 	@for shell in bash zsh fish; do $(BINARY) help --generate complete-$$shell >$(MAN)/complete.$$shell || exit 1; done
-	@$(BINARY) help --generate catalog >$(MAN)/goleapai-ws.catalog
 
 install: man    ## install everything below $(DESTDIR)$(prefix); also what the Debian package holds
 	install -D $(BINARY) $(DESTDIR)$(prefix)/bin/goleapai-ws
@@ -56,7 +55,7 @@ install: man    ## install everything below $(DESTDIR)$(prefix); also what the D
 	chmod 644 $(DESTDIR)$(unitdir)/goleapai-ws.service
 	$(INSTALL) systemd/goleapai-ws.socket $(DESTDIR)$(unitdir)
 	$(INSTALL) -D systemd/goleapai-ws.sysusers $(DESTDIR)$(prefix)/lib/sysusers.d/goleapai-ws.conf
-	$(INSTALL) -D $(MAN)/goleapai-ws.catalog $(DESTDIR)$(prefix)/lib/systemd/catalog/goleapai-ws.catalog
+	$(INSTALL) -D systemd/goleapai-ws.catalog $(DESTDIR)$(prefix)/lib/systemd/catalog/goleapai-ws.catalog
 	$(INSTALL) $(MAN)/*.1 $(DESTDIR)$(prefix)/share/man/man1
 	$(INSTALL) $(MAN)/*.5 $(DESTDIR)$(prefix)/share/man/man5
 	$(INSTALL) $(MAN)/*.8 $(DESTDIR)$(prefix)/share/man/man8

@@ -133,6 +133,12 @@ public struct LogEvent: Sendable, Hashable {
         This machine does not have it, or not its family (IPv6). The daemon goes on with the others; take it out of
         server.host to be rid of the message.
         """)
+    public static let publishingUnavailable = LogEvent(
+        "ef16f9839951431e93ae297fec434aac", "publishing-unavailable", "There is no socket for publishers",
+        """
+        publish.sock could not be made in the runtime directory; the message says why. Publishers on this machine are
+        refused until the daemon is restarted; everything else is served.
+        """)
     public static let partHangs = LogEvent(
         "f575b377498542f3a8591a854adc8a23", "part-hangs", "A part of the daemon does not answer",
         """
@@ -153,6 +159,6 @@ public struct LogEvent: Sendable, Hashable {
     public static let all = [
         ready, stopping, stopped, cannotStart, configurationInvalid, configurationWarning, reloaded, needsRestart, reloadFailed, sourceFailing,
         sourceWorking, clientConnected, clientDisconnected, clientLost, clientRefused, replayIncomplete, limitLowered, descriptorsExhausted,
-        acceptingAgain, addressDiffers, addressUnavailable, partHangs, partsAnswer, suppressed,
+        acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, partHangs, partsAnswer, suppressed,
     ]
 }

@@ -38,6 +38,11 @@ struct PublishSocket {
             store.keep(socket, as: ListenPlan.publishName)
             return (PublishSocket(path: path, isOursToRemove: !store.manager.isPresent), socket)
         } catch {
+            // A directory of ours without room, or that has gone, is no reason to serve nobody.
+            if setting == "auto", error.code != EADDRINUSE, error.code != ENOTSOCK {
+                Log.error("\(sentence(error, path).description); going on without a socket for publishers", .publishingUnavailable)
+                return nil
+            }
             throw sentence(error, path)
         }
     }

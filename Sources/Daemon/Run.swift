@@ -19,6 +19,8 @@ enum ExitCode {
 }
 
 func run() -> Never {
+    // Dispatch says on standard error that it may not raise the priority of its threads, as no ordinary user may. That is no news.
+    setenv("LIBDISPATCH_LOG", "NO", 0)
     exit(execute(Array(CommandLine.arguments.dropFirst())))
 }
 

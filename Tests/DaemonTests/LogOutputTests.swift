@@ -2,6 +2,7 @@
 import Testing
 
 @testable import Daemon
+@testable import Host
 
 @Suite struct LogOutputTests {
     @Test func jsonLinesHaveOneObjectWithAllFields() {
@@ -12,6 +13,15 @@ import Testing
             JSONLogSink.text(of: entry)
                 == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","remote_addr":"::1","source":"Fanout/X.swift:9"}"#
         )
+    }
+
+    /// The file in systemd/ is the table's text, word for word.
+    @Test func theShippedCatalog() throws {
+        let root = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
+        let shipped = try ConfigFile.read("/\(root)/systemd/goleapai-ws.catalog")
+        #expect(
+            String(decoding: shipped, as: UTF8.self) == JournalCatalog.text,
+            "make it anew: goleapai-ws help --generate catalog > systemd/goleapai-ws.catalog")
     }
 
     @Test func theCatalogHasEveryEventInTheFormOfSystemd() {
