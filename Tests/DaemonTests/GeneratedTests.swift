@@ -129,6 +129,23 @@ struct GenerateTests {
     }
 }
 
+struct UnitTests {
+    /// What the units say twice agrees with what the daemon has by default.
+    @Test func unitsAgreeWithTheDefaults() throws {
+        let defaults = Settings()
+        let socket = try project("systemd/goleapai-ws.socket").split(separator: "\n").map(String.init)
+        let addresses = socket.filter { $0.hasPrefix("ListenStream=") }
+        #expect(
+            addresses
+                == defaults.server.host.map { host in
+                    "ListenStream=\(host.contains(":") ? "[\(host)]" : host):\(defaults.server.port)"
+                })
+        let service = try project("systemd/goleapai-ws.service").split(separator: "\n").map(String.init)
+        #expect(service.contains("RestartPreventExitStatus=\(ExitCode.configuration)"))
+        #expect(defaults.websocket.maxClients + 64 <= 65_536 && service.contains("LimitNOFILE=65536"))
+    }
+}
+
 struct VersionTests {
     /// One version in the program, the package and the list of changes.
     @Test func versionsAgree() throws {

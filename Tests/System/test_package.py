@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from bench.installed import CONFIG, DROP_INS, ROOT, SHARE, UNIT, dependencies, field, variant
-from support.daemon import wait_until
-from support.gateway import now_ns, shifted_fixture
+from support.daemon import PATIENCE, wait_until
+from support.gateway import Gateway, now_ns, shifted_fixture
 
 GROUP = f"{DROP_INS}/gateway-group.conf"
 FIRST = re.compile(r"(?m)^goleapai-ws: .*$")
@@ -85,6 +85,30 @@ def test_the_gateway_s_log(installed):
         "from support.ws import WebSocket\n"
         "with WebSocket(8080, '/ws/logs') as client: print(json.dumps(client.receive()))\n"))
     assert got["data"]["message"] == "a line of the gateway"
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_database_in_use(installed, journal):
+    """Requests arrive while the gateway writes them, in both modes, by a daemon that can write nowhere."""
+    machine = installed
+    gateway = Gateway(machine.share / "gateway.db", journal=journal)
+    provider = gateway.add_provider("p")
+    model = gateway.add_model(provider, "m")
+    machine.run("sed", "-i", f"s,^  #connection: .*$,  connection: {SHARE}/gateway.db,", CONFIG)
+    machine.systemctl("restart", UNIT)
+    wait_until(lambda: works(machine, "requests"), lambda: f"the database is read: {machine.get('/ready')}")
+    row = gateway.row(provider, model)
+    client = machine.start_python(
+        "import json\n"
+        "from support.ws import WebSocket\n"
+        "with WebSocket(8080, '/ws/requests') as client:\n"
+        "    print('connected', flush=True)\n"
+        "    print(json.dumps(client.receive()), flush=True)\n")
+    assert client.stdout.readline() == "connected\n"
+    gateway.insert([row])
+    assert json.loads(client.stdout.readline())["data"]["model_name"] == "m"
+    assert client.wait(PATIENCE) == 0 and gateway.errors == []
+    gateway.close()
 
 
 def test_port_that_is_taken(bare):

@@ -4,7 +4,6 @@ Its network is its own: the daemon has port 8080. Clients run outside of its fil
 
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from support.daemon import PATIENCE, wait_until
 from .machine import SANDBOX, Machine, as_root
 
 ROOT = Path(__file__).resolve().parents[3]
+CLIENTS = ROOT / "Tests" / "Integration"
 UNIT = "goleapai-ws.service"
 CONFIG = "/etc/goleapai-ws/config.yaml"
 DROP_INS = f"/etc/systemd/system/{UNIT}.d"
@@ -131,13 +131,14 @@ class Installed(Machine):
 
     # From outside, in the machine's network
 
+    def entry(self):
+        pid = subprocess.run([*self.root, "cat", str(self.state / "init.pid")], capture_output=True, text=True, check=True).stdout.split()[0]
+        return [*self.root, "nsenter", "--target", pid, "--net"]
+
     def near(self, *command, check=True, **options):
         """Runs a command of this machine in the network of that one."""
-        pid = (self.state / "init.pid").read_text().split()[0] if os.access(self.state / "init.pid", os.R_OK) else subprocess.run(
-            [*self.root, "cat", str(self.state / "init.pid")], capture_output=True, text=True, check=True).stdout.split()[0]
         done = subprocess.run(
-            [*self.root, "nsenter", "--target", pid, "--net", *command], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=2 * PATIENCE, **options)
+            [*self.entry(), *command], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=2 * PATIENCE, **options)
         assert not check or done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout
 
@@ -148,4 +149,8 @@ class Installed(Machine):
 
     def python(self, code):
         """Runs Python with the tests' own clients; gives back what it prints."""
-        return self.near(sys.executable, "-c", code, cwd=ROOT / "Tests" / "Integration")
+        return self.near(sys.executable, "-c", code, cwd=CLIENTS)
+
+    def start_python(self, code):
+        """The same, with its output as it comes."""
+        return subprocess.Popen([*self.entry(), sys.executable, "-c", code], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=CLIENTS)
