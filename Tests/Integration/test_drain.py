@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -14,6 +13,7 @@ from support.crowd import Crowd
 from support.daemon import PATIENCE, mebibytes, wait_until
 from support.gateway import Gateway
 from support.http import Connection, NoResponse, get, publish, publish_many, request_bytes
+from support.manager import Manager
 from support.ws import CLOSE, Closed, WebSocket, encode, parse_close
 
 
@@ -272,13 +272,16 @@ def test_second_signal_ends_at_once(start, second):
         client.sock.close()
 
 
-def test_tells_systemd(start, tmp_path):
+@pytest.fixture
+def manager(tmp_path):
+    playing = Manager(tmp_path)
+    yield playing
+    playing.close()
+
+
+def test_tells_systemd(start, manager):
     """The manager hears that the service stops, how far it is, and that it needs time as long as it makes progress."""
-    path = tmp_path / "notify"
-    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    manager.bind(str(path))
-    manager.settimeout(0.05)
-    running = start(LARGE, environment={"NOTIFY_SOCKET": str(path)})
+    running = start(LARGE, environment={"NOTIFY_SOCKET": manager.path})
     client = WebSocket(running.port, "/ws/logs", receive_buffer=65_536)
     idle = WebSocket(running.port, "/ws")
     fill(running.port, 600, 10_000)
@@ -286,34 +289,27 @@ def test_tells_systemd(start, tmp_path):
     assert farewell(idle)[3] == 1001
     idle.send_close(1001)
     idle.sock.close()
-    heard, numbers = [], []
-
-    def listen():
-        try:
-            heard.append(manager.recv(4096).decode())
-        except TimeoutError:
-            pass
-
+    numbers = []
     with pytest.raises(Closed):
         while True:
             message = client.receive()
             if message["type"] == "drain":
                 continue
             numbers.append(message["data"]["n"])
-            # A read now and then, until it has asked for more time.
-            if not any(text.startswith("EXTEND_TIMEOUT_USEC=") for text in heard):
-                listen()
+            # Slowly, until it has asked for more time.
+            if not manager.said("EXTEND_TIMEOUT_USEC"):
+                time.sleep(0.05)
     assert numbers == list(range(600))
     client.send_close(1001)
     client.sock.close()
     ends_well(running)
-    for _ in range(100):
-        listen()
-    stopping = next(text for text in heard if "STOPPING=1" in text)
-    assert "STATUS=draining: 2 of 2 clients left" in stopping
-    assert any(re.fullmatch(r"EXTEND_TIMEOUT_USEC=[1-9]\d*", text) for text in heard), heard
-    assert any(text == "STATUS=draining: 1 of 2 clients left" for text in heard), heard
-    manager.close()
+    assert manager.said("STOPPING") == ["1"]
+    statuses = manager.said("STATUS")
+    assert "draining: 2 of 2 clients left" in statuses and "draining: 1 of 2 clients left" in statuses, statuses
+    # Nobody says anything else from then on.
+    assert all(text.startswith("draining: ") for text in statuses[statuses.index("draining: 2 of 2 clients left"):])
+    assert all(int(text) > 1_000_000 for text in manager.said("EXTEND_TIMEOUT_USEC"))
+    assert manager.said("EXTEND_TIMEOUT_USEC")
 
 
 # What hangs
