@@ -56,6 +56,7 @@ private final class Drain: @unchecked Sendable {  // Sendable because mutable st
         Log.info("draining: \(clients) clients are told to come back", .stopping)
         manager.stopping(status: sentence(left: clients))
         service.acceptors.stop()
+        service.publishing?.end()
         stopSources()
         hub.drain { [self] counted in control.async { [self] in clients = counted } }
         wait()
@@ -102,7 +103,6 @@ private final class Drain: @unchecked Sendable {  // Sendable because mutable st
 
     private func finish(cutOff: Int) -> Never {
         _ = sources.wait(timeout: .now() + Drain.sourcesTime)
-        service.publishing?.end()
         let abandoned = sum { $0.ledger.total(.abandoned) } - abandonedBefore
         if cutOff > 0 {
             Log.warn("stopped: \(cutOff) connections did not take everything in time; \(abandoned) events were not given", .stopped)

@@ -38,7 +38,8 @@ extension Shard {
     /// How often a connection that is draining is looked at.
     private static let look = Duration.seconds(1)
 
-    /// Refuses upgrades from now on, and ends HTTP connections: idle ones at once, others behind the answer in the making.
+    /// Refuses upgrades from now on, and ends HTTP connections: idle ones at once, others behind the answer in the making, those that have
+    /// not asked anything yet behind the answer to what they ask within a second.
     /// - Returns: how many WebSocket clients are to be told.
     func stopServing() -> Int {
         assertOwned()
@@ -74,9 +75,10 @@ extension Shard {
             answer(index, .stopping, keepAlive: false, headOnly: false)
         } else if !client.pointee.ring.isEmpty {
             client.pointee.flags.insert(.endAfterFlush)
-        } else if exchange.input.isEmpty {
+        } else if exchange.input.isEmpty, exchange.requests > 0 {
             end(index)
         }
+        // Of who has just connected the request is on its way: it is answered, if only by a refusal.
     }
 
     /// Tells every client when to come back, and closes it as soon as it has everything.
@@ -143,6 +145,7 @@ extension Shard {
             client.pointee.details.taken = taken
             client.pointee.lastProgress = tick
         }
+        if let exchange = client.pointee.details.exchange, exchange.requests == 0, exchange.input.isEmpty { return end(index) }
         let patience = hasEverything(client) ? limits.closeTime : limits.drainStallTime
         if tick &- client.pointee.lastProgress >= Wheel.ticks(patience) {
             cutOff(index)

@@ -25,7 +25,9 @@ extension Router {
             return .answer(
                 .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))]))
         }
-        if case .broadcast = endpoint { return .request(bodyBytesMax: broadcast.limits.batchBytesMax) }
+        if case .broadcast = endpoint {
+            return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax)
+        }
         return .request(bodyBytesMax: 0)
     }
 }

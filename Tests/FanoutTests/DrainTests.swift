@@ -401,6 +401,7 @@ private struct Farewell {
     @Test func connectionsOfHTTP() throws {
         let rig = try Rig(limits, shards: 1, clock: clock)
         let fresh = try rig.connect()
+        let late = try rig.connect()
         let kept = try rig.connect()
         #expect(try kept.request("GET", "/x")?.status == 200)
         let answered = try rig.connect()
@@ -419,12 +420,13 @@ private struct Farewell {
         try waitUntil("the request waits") { rig.desk.waiting.withLock { $0.count } == 1 }
         rig.settle()
         #expect(try rig.drain() == 0)
-        #expect(try fresh.answer() == nil)
         #expect(try kept.answer() == nil)
+        // Its request was on its way.
+        try late.write("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n")
         try half.write("st: localhost\r\n\r\n")
         try upgrading.write(String(upgrade.dropFirst(20)))
         rig.desk.answerWaiting()
-        for (client, status) in [(answered, 500), (half, 200), (publishing, 503), (reading, 200), (upgrading, 503)] {
+        for (client, status) in [(answered, 500), (half, 200), (late, 200), (publishing, 503), (reading, 200), (upgrading, 503)] {
             let answer = try #require(try client.answer())
             #expect(answer.status == status)
             // The large one was begun before.
@@ -434,6 +436,10 @@ private struct Farewell {
             client.end()
         }
         rig.settle()
+        #expect(rig.hub.connectionCount == 2)
+        rig.pass(look, on: clock)
+        // It has not asked anything.
+        #expect(try fresh.answer() == nil)
         #expect(rig.hub.connectionCount == 1)
         rig.pass(Int(Wheel.ticks(limits.closeTime)) + look, on: clock)
         #expect(try stalled.answer() == nil)

@@ -228,6 +228,8 @@ def test_connections_of_http(start):
     idle = [Connection(running.port) for _ in range(8)]
     for connection in idle[::3]:
         assert connection.request("GET", "/health").status == 200
+    # And some whose request is still on its way: who has just connected gets an answer.
+    wanted += [(upgrade, 0, 503), (request_bytes(running.port, "GET", "/health"), 0, 200)] * 4
     connections = [Connection(running.port) for _ in wanted]
     for connection, (data, cut, _) in zip(connections, wanted):
         connection.send(data[:cut])
@@ -235,11 +237,14 @@ def test_connections_of_http(start):
     for _ in range(8):
         get(running.port, "/version")
     terminate(running)
+    # Those that have asked before end at once.
+    for connection in idle[::3]:
+        assert connection.responses_until_end() == []
+    for connection, (data, cut, _) in zip(connections, wanted):
+        connection.send(data[cut:])
     for connection in idle:
         assert connection.responses_until_end() == []
         connection.sock.close()
-    for connection, (data, cut, _) in zip(connections, wanted):
-        connection.send(data[cut:])
     for connection, (data, _, status) in zip(connections, wanted):
         answer = connection.receive()
         assert answer.status == status, (data[:40], answer)

@@ -36,6 +36,13 @@ extension PeerAddress {
         if status >= 400, path != "/ready" { #expect(answer.json?["error"] != nil) }
     }
 
+    @Test func whileStopping() throws {
+        let router = Router(hub: hub, options: .forTests { $0.isDraining = { true } }, rules: .forTests())
+        let answer = try #require(try router.answer(to: head("POST", "/admin/ws/broadcast"), from: .producer))
+        #expect(answer.status == 503)
+        #expect(answer["retry-after"] == "5")
+    }
+
     @Test(arguments: answers) func nothingForOthers(method: String, path: String, status: Int) throws {
         let answer = try #require(try router.answer(to: head(method, path), from: .intruder))
         #expect(answer.status == 403)
