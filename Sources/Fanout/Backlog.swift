@@ -50,8 +50,8 @@ struct Threshold {
     /// The channels that the client has heard only since it asked.
     let channels: ChannelSet
     let notBefore: Instant
-    /// What was written before has been published below this.
-    let until: UInt64
+    /// What was written before has been published below this; `UInt64.max` while it may still be on its way.
+    var until = UInt64.max
 
     func holdsBack(_ entry: UnsafePointer<EventEntry>, _ sequence: UInt64) -> Bool {
         sequence < until && entry.pointee.flags & EventEntry.isArchived != 0 && entry.pointee.timestamp < notBefore.microseconds
@@ -98,6 +98,11 @@ final class Backlog {
         for position in stretches.indices where !stretches[position].isReplay {
             stretches[position].from = max(stretches[position].from, sequence)
         }
+    }
+
+    /// Where the threshold ends, as far as that is known by now. Before anything is judged.
+    func settleThreshold() {
+        if let job { threshold?.until = job.settled.load(ordering: .relaxed) }
     }
 
     /// Takes out the replay; at most one is in here.

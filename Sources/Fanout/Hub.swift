@@ -293,7 +293,14 @@ public final class Hub: Sendable {
 
     /// The segments of history as they are, oldest first, and the head below which they may be read. The segments live as long as the
     /// answer is kept. Any thread.
-    func snapshot() -> (segments: [Segment], head: UInt64) { state.withLock { ($0.history, head.load(ordering: .acquiring)) } }
+    /// - Parameter note: is told the head before anything else is published.
+    func snapshot(_ note: (UInt64) -> Void = { _ in }) -> (segments: [Segment], head: UInt64) {
+        state.withLock {
+            let head = self.head.load(ordering: .acquiring)
+            note(head)
+            return ($0.history, head)
+        }
+    }
 
     /// The instant from which on history has everything that was published since: that of its first event, or the start of the
     /// daemon. Any thread.

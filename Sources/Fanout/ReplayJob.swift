@@ -5,7 +5,7 @@ import Protocol
 import Synchronization
 
 /// A replay of one client that cannot simply begin at a known event. Passed to and fro between a thread of the pool, which does its
-/// steps, and the client's shard; only the one who has it touches it, but for `cancel`.
+/// steps, and the client's shard; only the one who has it touches it, but for `cancel` and `settled`.
 final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule above; the handover is a queue's or a lock's.
     /// Whose it is.
     let shard: Shard
@@ -26,6 +26,9 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     /// Its client's ring has to run empty before the next part is read. The shard's.
     var isWaitingForRoom = false
 
+    /// What was written before it was asked for has been published below this; `UInt64.max` until that is so. Writer: the pool, under the
+    /// hub's lock, so that a shard that sees an event from there on sees this as well.
+    let settled = Atomic<UInt64>(.max)
     private let cancelled = Atomic<Bool>(false)
     /// Where it is read from, from its first step to its last. Owner: the pool.
     var archive: (any Archive)?
@@ -74,9 +77,12 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
 
     private func plan(_ reader: (any ArchiveReader)?, _ pool: ReplayPool) {
         if since != nil { reader?.settle() }
-        let settled = hub.head.load(ordering: .acquiring)
+        let (segments, _) = hub.snapshot { head in
+            // The first time counts: what comes later is live.
+            if settled.load(ordering: .relaxed) == .max { settled.store(head, ordering: .relaxed) }
+        }
         let limit = min(last ?? .max, pool.limits.replayEventsMax)
-        let view = HistoryView(hub.snapshot().segments, from: from, until: until)
+        let view = HistoryView(segments, from: from, until: until)
         let place = view.place(ofLast: limit, passing: evaluator, notBefore: since)
         // Who asked for a number gets it; a gap is what somebody did not ask for.
         let isCut = limit < last ?? .max
@@ -97,7 +103,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             }
             if gap != nil { pool.cut.add(1, ordering: .relaxed) }
             let told = gap
-            shard.post { $0.beginReplay(self, from: first, settled: settled, gap: told) }
+            shard.post { $0.beginReplay(self, from: first, gap: told) }
             return
         }
         let start = start(of: limit - place.found, since, reader, pool)
@@ -106,7 +112,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         let gap = isTold ? timeGap(archived, from: since, until: start.instant) : nil
         skipped = start.skipped > 0 ? (start.instant, start.skipped) : nil
         position = reader.begin(archived, from: start.instant, until: nil)
-        shard.post { $0.beginArchive(self, settled: settled, gap: gap) }
+        shard.post { $0.beginArchive(self, gap: gap) }
         read(reader, pool)
     }
 

@@ -48,6 +48,7 @@ extension Shard {
         let end = segment.firstSequence + UInt64(count)
         guard begin < end, let backlog = client.pointee.details.backlog else { return false }
         let present = client.pointee.group?.takeUnretainedValue().evaluator
+        backlog.settleThreshold()
         var tally = Tally()
         var loss = Loss(after: begin - 1, resume: end - 1, dropped: 0, channels: [])
         for index in Int(begin - segment.firstSequence)..<count {

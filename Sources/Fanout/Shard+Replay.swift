@@ -48,6 +48,7 @@ extension Shard {
             shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
             until: cursor, since: since, last: request.last, archived: archived, fresh: channels.subtracting(heard))
         backlog.job = job
+        backlog.threshold = since.map { Threshold(channels: job.fresh, notBefore: $0) }
         if let since, !archived.isEmpty {
             // From now on, so that what history lets go of while the sources are read is judged by what they give.
             backlog.coverage = Coverage(evaluator: evaluator, channels: archived, notBefore: since)
@@ -91,9 +92,8 @@ extension Shard {
     }
 
     /// It is known where a replay begins in history, and that nothing is to be read from elsewhere.
-    func beginReplay(_ job: ReplayJob, from first: UInt64, settled: UInt64, gap: [UInt8]?) {
+    func beginReplay(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
         guard let (index, client, backlog) = client(of: job) else { return }
-        backlog.threshold = job.since.map { Threshold(channels: job.fresh, notBefore: $0, until: settled) }
         let oldest = segments.first?.firstSequence ?? cursor
         if oldest > first, backlog.coverage != nil {
             // History has moved on since that was found out: what it has let go of is with the sources now.
@@ -112,9 +112,8 @@ extension Shard {
     }
 
     /// A replay is read from its sources. History gives the client what only history has.
-    func beginArchive(_ job: ReplayJob, settled: UInt64, gap: [UInt8]?) {
-        guard let (index, _, backlog) = client(of: job) else { return }
-        backlog.threshold = job.since.map { Threshold(channels: job.fresh, notBefore: $0, until: settled) }
+    func beginArchive(_ job: ReplayJob, gap: [UInt8]?) {
+        guard let (index, _, _) = client(of: job) else { return }
         if let gap { tell(gap, index) }
     }
 
@@ -155,6 +154,7 @@ extension Shard {
     /// A replay no longer holds its client back.
     func endReplay(_ backlog: Backlog) {
         guard backlog.job != nil else { return }
+        backlog.settleThreshold()
         backlog.job = nil
         hub.replays.running.subtract(1, ordering: .relaxed)
     }

@@ -21,6 +21,9 @@ private final class Table: Archive {
         var published = 0
         /// The next reads fail.
         var isBroken = false
+        /// Whoever counts waits; how many do.
+        var holdsCounts = false
+        var counting = 0
     }
     let state = Locked(State())
     let channels: ChannelSet = ChannelSet(.requests)
@@ -56,7 +59,9 @@ private final class Table: Archive {
             while table.state.withLock({ $0.published }) < count { sched_yield() }
         }
         func count(_ channels: ChannelSet, from: Instant, max: Int) -> Int {
-            table.state.withLock { min(max + 1, $0.rows.count { $0.timestamp >= from }) }
+            table.state.withLock { $0.counting += 1 }
+            while table.state.withLock({ $0.holdsCounts }) { sched_yield() }
+            return table.state.withLock { min(max + 1, $0.rows.count { $0.timestamp >= from }) }
         }
         func next(_ position: any ArchivePosition, edge: HistoryView, limit: Int) -> ArchiveBatch {
             guard let position = position as? Position else { return ArchiveBatch(events: [], isFinished: true) }
@@ -180,6 +185,71 @@ private final class Table: Archive {
             table.state.withLock { $0.published += fresh.count }
             if isDone { return }
         }
+    }
+
+    // MARK: rows from before the beginning
+
+    /// Rows older than the beginning are not this client's while it is not known yet from where on they are live: it has not lost them
+    /// when history lets go of them before the replay has begun. From there on it has.
+    @Test func rowsBeforeTheBeginningAreNotLost() throws {
+        var limits = Limits()
+        limits.historyEventsMax = 16
+        let clock = ManualClock()
+        let rig = try Rig(limits, shards: 1, clock: clock)
+        let table = Table()
+        rig.hub.setArchive(table)
+        let begin = clock.now()
+        func write(_ instants: [Int]) -> [Table.Row] {
+            table.state.withLock { state in
+                let first = state.rows.count
+                state.rows += instants.enumerated().map {
+                    Table.Row(number: first + $0.offset, timestamp: begin.advanced(byMilliseconds: Int64($0.element)))
+                }
+                return Array(state.rows[first...])
+            }
+        }
+        func publish(_ rows: [Table.Row]) {
+            rig.hub.publish(rows.map(Table.draft))
+            rig.settle()
+        }
+        // Ten rows are written, and not published yet; the replay begins with the last of them.
+        let early = write(Array(0..<10))
+        clock.advance(.milliseconds(100))
+        table.state.withLock { $0.holdsCounts = true }
+        defer { table.state.withLock { $0.holdsCounts = false } }
+        let client = try rig.subscribe(ModelFilter([.requests]).subscription()) {
+            $0.replay = ReplayRequest(since: .instant(early[9].timestamp))
+        }
+        rig.settle()
+        // History lets go of them before the replay's thread has seen them published.
+        publish(early + write(Array(10..<60)))
+        #expect(rig.total(.dropped) == 0)
+        table.state.withLock { $0.published = 60 }
+        // What comes now is live, however old it says it is; two of these rows no history keeps, and the archive has them before the begin.
+        try waitUntil("the replay does not look for its begin") { table.state.withLock { $0.counting } == 1 }
+        publish(write([1, 2] + Array(60..<100)))
+        #expect(rig.total(.dropped) == 2)
+        table.state.withLock { state in
+            state.published = state.rows.count
+            state.holdsCounts = false
+        }
+        rig.publishMarker()
+        var numbers: [Int] = []
+        var dropped: [Int?] = []
+        var isCaughtUp = false
+        while let message = try client.message(), message["type"]?.string != "marker" {
+            switch message["type"]?.string {
+            case "gap": dropped.append(message["data"]?["dropped"]?.int)
+            case "caught_up": isCaughtUp = true
+            default: numbers.append(message["data"]?["n"]?.int ?? -1)
+            }
+        }
+        #expect(numbers == Array(9..<60) + Array(62..<102))
+        #expect(dropped == [2])
+        #expect(isCaughtUp)
+        client.end()
+        try rig.waitForClients(0)
+        #expect(rig.imbalance() == nil)
     }
 
     // MARK: numbers and failures
