@@ -50,12 +50,14 @@ struct Threshold {
     /// The channels that the client has heard only since it asked.
     let channels: ChannelSet
     let notBefore: Instant
+    /// Where it asked; what comes before that was the client's by another subscription.
+    let from: UInt64
     /// What was written before has been published below this; `UInt64.max` while it may still be on its way.
     var until = UInt64.max
 
     func holdsBack(_ entry: UnsafePointer<EventEntry>, _ sequence: UInt64) -> Bool {
-        sequence < until && entry.pointee.flags & EventEntry.isArchived != 0 && entry.pointee.timestamp < notBefore.microseconds
-            && !entry.pointee.channels.isDisjoint(with: channels)
+        from <= sequence && sequence < until && entry.pointee.flags & EventEntry.isArchived != 0
+            && entry.pointee.timestamp < notBefore.microseconds && !entry.pointee.channels.isDisjoint(with: channels)
     }
 }
 
@@ -156,7 +158,7 @@ final class Backlog {
         var isRefused = false
         if let present, sequence >= presentFrom, present.hears(entry) {
             isOwed = true
-            passes = present.passes(entry, of: segment) && threshold?.holdsBack(entry, sequence) != true
+            passes = present.passes(entry, of: segment)
         }
         for stretch in stretches where stretch.from <= sequence && sequence < stretch.until && stretch.evaluator.hears(entry) {
             switch stretch.kind {
@@ -169,6 +171,7 @@ final class Backlog {
                 if stretch.evaluator.passes(entry, of: segment) { isAskedFor = true } else { isRefused = true }
             }
         }
+        if passes, threshold?.holdsBack(entry, sequence) == true { passes = false }
         guard passes || isAskedFor else { return (isOwed || isRefused ? .filtered : .foreign, isOwed) }
         if let coverage, coverage.covers(entry, sequence, of: segment) { return (.covered, isOwed) }
         // What was asked for again is history, every step of it; of what merely waits, the newest state is enough.

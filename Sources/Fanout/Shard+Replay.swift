@@ -48,7 +48,7 @@ extension Shard {
             shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
             until: cursor, since: since, last: request.last, archived: archived, fresh: channels.subtracting(heard))
         backlog.job = job
-        backlog.threshold = since.map { Threshold(channels: job.fresh, notBefore: $0) }
+        backlog.threshold = since.map { Threshold(channels: job.fresh, notBefore: $0, from: cursor) }
         if let since, !archived.isEmpty {
             // From now on, so that what history lets go of while the sources are read is judged by what they give.
             backlog.coverage = Coverage(evaluator: evaluator, channels: archived, notBefore: since)

@@ -191,7 +191,8 @@ private final class Table: Archive {
 
     /// Rows older than the beginning are not this client's while it is not known yet from where on they are live: it has not lost them
     /// when history lets go of them before the replay has begun. From there on it has.
-    @Test func rowsBeforeTheBeginningAreNotLost() throws {
+    /// Nor are they given where the subscription has been changed in between.
+    @Test(arguments: [false, true]) func rowsBeforeTheBeginningAreNotLost(changes: Bool) throws {
         var limits = Limits()
         limits.historyEventsMax = 16
         let clock = ManualClock()
@@ -222,7 +223,13 @@ private final class Table: Archive {
         }
         rig.settle()
         // History lets go of them before the replay's thread has seen them published.
-        publish(early + write(Array(10..<60)))
+        publish(early)
+        if changes {
+            try client.send(#"{"type":"subscribe","data":{"channels":["logs"]}}"#)
+            try client.send(#"{"type":"ping"}"#)
+            #expect(try client.message()?["type"]?.string == "pong")
+        }
+        publish(write(Array(10..<60)))
         #expect(rig.total(.dropped) == 0)
         table.state.withLock { $0.published = 60 }
         // What comes now is live, however old it says it is; two of these rows no history keeps, and the archive has them before the begin.
