@@ -194,6 +194,13 @@ def test_upgrade_leaves_what_is_disabled(installed):
     machine.systemctl("disable", "--now", UNIT)
     machine.install(variant(machine.package, machine.share, "99.0"))
     assert machine.systemctl("is-enabled", UNIT, check=False).strip() == "disabled" and not machine.is_active()
+    # With the socket in its place the running service is the new version afterwards, and the socket was never closed.
+    machine.systemctl("enable", "--now", "goleapai-ws.socket")
+    assert machine.get("/health") and machine.is_active()
+    pid, since = machine.show("MainPID"), machine.show("ActiveEnterTimestampMonotonic", "goleapai-ws.socket")
+    machine.install(variant(machine.package, machine.share, "99.1"))
+    assert machine.is_active() and machine.show("MainPID") != pid
+    assert machine.show("ActiveEnterTimestampMonotonic", "goleapai-ws.socket") == since
 
 
 def test_reinstall(installed):
