@@ -90,6 +90,9 @@ public struct LogEvent: Sendable, Hashable {
     public static let clientConnected = LogEvent(
         "1070536b7c0c40a2af7e935e467169ee", "client-connected", burst: 3000, "A client has connected: @CLIENT_ID@",
         "All that concerns it: `journalctl CLIENT_ID=@CLIENT_ID@`. The id is that of /admin/ws/clients.")
+    public static let clientSubscribed = LogEvent(
+        "0c69e21f11704014907ea265270817bd", "client-subscribed", burst: 1000, "A client has changed its subscription: @CLIENT_ID@",
+        "Written at log.level debug only. CHANNEL has what it is subscribed to from now on.")
     public static let clientDisconnected = LogEvent(
         "e79cc351f8bd493cbcd47fc7e1bd21b6", "client-disconnected", burst: 3000, "A client is gone: @CLIENT_ID@",
         "The message says who ended the connection, and how: the close code, where there was one.")
@@ -158,7 +161,7 @@ public struct LogEvent: Sendable, Hashable {
     /// All of them, in the order of the manual.
     public static let all = [
         ready, stopping, stopped, cannotStart, configurationInvalid, configurationWarning, reloaded, needsRestart, reloadFailed, sourceFailing,
-        sourceWorking, clientConnected, clientDisconnected, clientLost, clientRefused, replayIncomplete, limitLowered, descriptorsExhausted,
+        sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, replayIncomplete, limitLowered, descriptorsExhausted,
         acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, partHangs, partsAnswer, suppressed,
     ]
 }

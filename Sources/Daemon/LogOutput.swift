@@ -23,7 +23,20 @@ struct JSONLogSink: LogSink {
             member("event", event.name)
             member("message_id", event.id)
         }
-        for field in entry.fields { member(field.name.lowercased(), field.value) }
+        var names: [String] = []
+        for field in entry.fields where !names.contains(field.name) { names.append(field.name) }
+        for name in names {
+            let values = entry.fields.filter { $0.name == name }.map(\.value)
+            if values.count == 1 {
+                member(name.lowercased(), values[0])
+            } else {
+                // As in the journal, where a field may have several values.
+                writer.key(name.lowercased())
+                writer.beginArray()
+                for value in values { writer.string(value) }
+                writer.endArray()
+            }
+        }
         member("source", "\(entry.file):\(entry.line)")
         writer.endObject()
         return String(decoding: writer.bytes, as: UTF8.self)

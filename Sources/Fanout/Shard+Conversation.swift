@@ -116,6 +116,7 @@ extension Shard {
         if named.isEmpty { return }
         try admitChange(id, index)
         subscribe(index, to: subscription, fresh: named, answer: { answer(id, subscription) }, replay: replay)
+        logSubscribed(index, subscription.channels)
     }
 
     /// What the message says of events of before; nil where it says nothing.
@@ -172,6 +173,7 @@ extension Shard {
         }
         try admitChange(id, index)
         subscribe(index, to: subscription, fresh: [], answer: { answer(id, subscription) })
+        logSubscribed(index, subscription.channels)
     }
 
     private func answer(_ id: JSON?, _ subscription: Subscription) -> [UInt8] {

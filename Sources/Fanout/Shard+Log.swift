@@ -51,10 +51,22 @@ extension Shard {
         if case .none = details.ending { details.ending = ending }
     }
 
-    /// - Parameter path: of the request that became a WebSocket.
-    func logConnected(_ index: UInt32, path: String) {
+    /// - Parameters:
+    ///   - path: of the request that became a WebSocket.
+    ///   - channels: that it is subscribed to from the start.
+    func logConnected(_ index: UInt32, path: String, _ channels: ChannelSet) {
         let details = client(index).pointee.details
-        Log.info("client \(details.id) connected from \(details.address) to \(path)", .clientConnected, fields(of: details))
+        Log.info(
+            "client \(details.id) connected from \(details.address) to \(path)", .clientConnected, fields(of: details) + Shard.fields(of: channels))
+    }
+
+    /// A client has changed what it is subscribed to.
+    func logSubscribed(_ index: UInt32, _ channels: ChannelSet) {
+        let details = client(index).pointee.details
+        let names = channels.channels.map(\.name).joined(separator: ", ")
+        Log.debug(
+            "client \(details.id) is subscribed to \(names.isEmpty ? "nothing" : names)", .clientSubscribed,
+            fields(of: details) + Shard.fields(of: channels))
     }
 
     func logDisconnected(_ index: UInt32) {
@@ -74,12 +86,14 @@ extension Shard {
         let details = client.pointee.details
         Log.info(
             "client \(details.id) reads too slowly and has lost \(loss.dropped) events; it is told by a gap", .clientLost,
-            fields(of: details) + loss.channels.channels.map { .channel($0.name) })
+            fields(of: details) + Shard.fields(of: loss.channels))
     }
 
     func logRefused(_ index: UInt32, _ why: String) {
         Log.warn("\(why): clients are refused", .clientRefused, [.remoteAddress(client(index).pointee.details.address.host)])
     }
+
+    private static func fields(of channels: ChannelSet) -> [LogField] { channels.channels.map { .channel($0.name) } }
 
     private func fields(of details: ClientDetails) -> [LogField] { [.client(details.id), .remoteAddress(details.address.host)] }
 }

@@ -239,7 +239,7 @@ extension Shard {
         if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
         counters.clients.add(1, ordering: .relaxed)
         hub.beginTextFrames()
-        logConnected(index, path: head.path)
+        logConnected(index, path: head.path, upgrade.subscription.channels)
         enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
         let interval = max(1, Wheel.ticks(limits.heartbeatInterval))

@@ -8,10 +8,10 @@ import Testing
     @Test func jsonLinesHaveOneObjectWithAllFields() {
         let entry = LogEntry(
             time: Instant(milliseconds: 0), level: .warn, message: "a \"quoted\" text\u{1}", event: .clientLost,
-            fields: [.client(17), .remoteAddress("::1")], file: "Fanout/X.swift", line: 9, function: "f()")
+            fields: [.client(17), .channel("logs"), .remoteAddress("::1"), .channel("stats")], file: "Fanout/X.swift", line: 9, function: "f()")
         #expect(
             JSONLogSink.text(of: entry)
-                == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","remote_addr":"::1","source":"Fanout/X.swift:9"}"#
+                == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","channel":["logs","stats"],"remote_addr":"::1","source":"Fanout/X.swift:9"}"#
         )
     }
 

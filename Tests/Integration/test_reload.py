@@ -108,6 +108,10 @@ def test_the_log_changes(start):
     client = WebSocket(daemon.port, "/ws/logs")
     found = json.loads(daemon.wait_for_log(r'(\{.*"event":"client-connected".*\})').group(1))
     assert found["client_id"] != "" and found["remote_addr"] == "127.0.0.1"
+    reload(daemon, {"log": {"level": "debug"}})
+    client.send({"type": "subscribe", "data": {"channels": ["stats", "requests"]}})
+    changed = json.loads(daemon.wait_for_log(r'(\{.*"event":"client-subscribed".*\})').group(1))
+    assert changed["message"] == f'client {found["client_id"]} is subscribed to logs, stats, requests'
     client.send_close(1000)
     gone = json.loads(daemon.wait_for_log(r'(\{.*"event":"client-disconnected".*\})').group(1))
     assert (gone["client_id"], gone["close_code"]) == (found["client_id"], "1000")

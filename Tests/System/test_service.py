@@ -432,6 +432,7 @@ def test_the_journal_knows_a_client_s_life(service):
     assert went["CLOSE_CODE"] == "1000" and "the client closed (1000)" in went["MESSAGE"]
     for entry in (came, went):
         assert entry["REMOTE_ADDR"] == "127.0.0.1" and entry["_TRANSPORT"] == "journal" and entry["PRIORITY"] == "6"
+        assert came["CHANNEL"] == "logs"
         assert entry["CODE_FILE"].startswith("Fanout/") and int(entry["CODE_LINE"]) > 0
     assert came["MESSAGE_ID"] != went["MESSAGE_ID"]
     said = machine.journalctl("--unit", UNIT, f"CLIENT_ID={number}", f"_PID={pid}", "--catalog", "--no-pager")
