@@ -151,7 +151,9 @@ import Testing
         database.insert(late)
         let archive = archive(PublishedPlaces(upTo: try model().last))
         var position = archive.begin(from: at(0))
-        var found = try requestIDs(archive.next(&position, edge: edge(100..<101), limit: 50))
+        var found: [String] = []
+        // A busy machine gives fewer at a time; row 20, which is deleted below, is to be among them.
+        while found.count < 50 { found += try requestIDs(archive.next(&position, edge: edge(100..<101), limit: 50 - found.count)) }
         found += try requestIDs(archive.next(&position, edge: .empty, limit: 10))
         if isRenumbered {
             database.execute("DELETE FROM request_logs WHERE id = '\(uuid(20))'")
