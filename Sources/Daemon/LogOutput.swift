@@ -37,7 +37,8 @@ struct JSONLogSink: LogSink {
                 writer.endArray()
             }
         }
-        member("source", "\(entry.file):\(entry.line)")
+        // Not "source", which is a field of entries about sources.
+        member("code", "\(entry.file):\(entry.line)")
         writer.endObject()
         return String(decoding: writer.bytes, as: UTF8.self)
     }

@@ -11,8 +11,24 @@ import Testing
             fields: [.client(17), .channel("logs"), .remoteAddress("::1"), .channel("stats")], file: "Fanout/X.swift", line: 9, function: "f()")
         #expect(
             JSONLogSink.text(of: entry)
-                == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","channel":["logs","stats"],"remote_addr":"::1","source":"Fanout/X.swift:9"}"#
+                == #"{"time":"1970-01-01T00:00:00.000Z","level":"warn","message":"a \"quoted\" text\u0001","event":"client-lost-events","message_id":"\#(LogEvent.clientLost.id)","client_id":"17","channel":["logs","stats"],"remote_addr":"::1","code":"Fanout/X.swift:9"}"#
         )
+    }
+
+    /// The keys of an entry's fields are none of those that every line has.
+    @Test func jsonLinesSayNothingTwice() {
+        let fields: [LogField] = [
+            .client(1), .remoteAddress("::1"), .channel("logs"), .source("journal"), .setting("log.level"), LogField("CLOSE_CODE", "1000"),
+            LogField("BYTES_SENT", "1"), LogField("N_SUPPRESSED", "1"),
+        ]
+        let entry = LogEntry(
+            time: Instant(milliseconds: 0), level: .warn, message: "", event: .sourceFailing, fields: fields, file: "Fanout/X.swift", line: 9,
+            function: "f()")
+        let text = JSONLogSink.text(of: entry)
+        for key in ["time", "level", "message", "event", "message_id", "code"] + fields.map({ $0.name.lowercased() }) {
+            #expect(text.split(separator: "\"\(key)\":").count == 2, "\(key) in \(text)")
+        }
+        #expect(text.contains(#""source":"journal""#))
     }
 
     /// The file in systemd/ is the table's text, word for word.

@@ -104,7 +104,7 @@ def test_the_log_changes(start):
     lines = reload(daemon, {"log": {"level": "info", "format": "json"}, "server": {"shards": 2}})
     line = json.loads(lines[-1])
     assert (line["level"], line["event"]) == ("info", "reloaded")
-    assert len(line["message_id"]) == 32 and line["source"].startswith("Daemon/")
+    assert len(line["message_id"]) == 32 and line["code"].startswith("Daemon/")
     client = WebSocket(daemon.port, "/ws/logs")
     found = json.loads(daemon.wait_for_log(r'(\{.*"event":"client-connected".*\})').group(1))
     assert found["client_id"] != "" and found["remote_addr"] == "127.0.0.1"
