@@ -19,9 +19,21 @@ enum ExitCode {
 }
 
 func run() -> Never {
+    occupyStandardDescriptors()
     // Dispatch says on standard error that it may not raise the priority of its threads, as no ordinary user may. That is no news.
     setenv("LIBDISPATCH_LOG", "NO", 0)
     exit(execute(Array(CommandLine.arguments.dropFirst())))
+}
+
+/// Opens those of the descriptors 0, 1 and 2 that were closed by whoever started us. Else the next socket or file would get their numbers,
+/// and what is written for standard output or standard error would go there.
+private func occupyStandardDescriptors() {
+    while true {
+        let number = open("/dev/null", O_RDWR)
+        if (0...2).contains(number) { continue }
+        close(number)
+        return
+    }
 }
 
 /// Runs the command that the arguments name.

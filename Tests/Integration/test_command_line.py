@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from support.daemon import PATIENCE, QUIET, Daemon, merge
+from support.daemon import PATIENCE, QUIET, Daemon, merge, wait_until
 from support.ws import WebSocket
 
 
@@ -163,3 +163,16 @@ def test_what_the_program_is_linked_with(binary):
                "libcap.so", "libgcrypt.so", "libgpg-error.so", "liblz4.so", "liblzma.so", "libzstd.so")
     foreign = {name for name in names if not name.startswith(allowed)}
     assert not any("swift" in name.lower() or "Foundation" in name for name in foreign) and not foreign, foreign
+
+
+@pytest.mark.parametrize("closed", [[2], [1, 2], [0, 1, 2]])
+def test_closed_standard_descriptors_are_given_to_nobody(binary, tmp_path, closed):
+    """Else what is written to standard error would go into a socket or a file that has got its number."""
+    daemon = Daemon(binary, tmp_path, merge(QUIET, {"broadcast": {"socket": str(tmp_path / "there")}}))
+    process = subprocess.Popen([*daemon.command()], preexec_fn=lambda: [os.close(number) for number in closed], cwd=tmp_path)
+    try:
+        wait_until(lambda: (tmp_path / "there").exists(), "it serves")
+        assert [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in closed] == ["/dev/null"] * len(closed)
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
