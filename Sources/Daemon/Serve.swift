@@ -50,6 +50,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     /// to `control`.
     var settings: Settings
     var running: Settings
+    var reloading = Reloading()
     /// Reads the configuration.
     let load: @Sendable () throws(ConfigErrors) -> Settings.Loaded
     let hub: Hub

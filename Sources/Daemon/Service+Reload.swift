@@ -6,24 +6,71 @@ import Fanout
 import Host
 import Server
 
+/// Where a reload is. Confined to the service's queue `control`.
+struct Reloading {
+    var isReading = false
+    /// Another signal came meanwhile.
+    var again = false
+    /// Of the readings so far.
+    var count = 0
+}
+
 extension Service {
-    /// Reads the configuration again. A broken one changes nothing.
+    /// A reading that takes longer is named in the log.
+    private static let readingTime = DispatchTimeInterval.seconds(5)
+
+    /// Reads the configuration again, on a thread of its own: a disk that hangs, or a pipe that nobody writes to, holds up nothing but the
+    /// reload. A broken one changes nothing.
     func reload() {
         dispatchPrecondition(condition: .onQueue(control))
         guard !Service.draining.load(ordering: .relaxed) else { return Log.warn("the daemon is stopping: the configuration is not read again") }
-        let manager = ServiceManager()
-        manager.reloading(status: "reading the configuration")
-        // Readiness is what ends a reload for systemd, also one that has changed nothing.
-        defer { manager.ready(status: statusLine.present) }
-        do {
-            let loaded = try load()
+        if reloading.isReading {
+            reloading.again = true
+            return
+        }
+        reloading.isReading = true
+        reloading.count += 1
+        ServiceManager().reloading(status: "reading the configuration")
+        let failure = Thread.start(named: "reload") { [self] in
+            let loaded: Result<Settings.Loaded, ConfigErrors>
+            do throws(ConfigErrors) { loaded = .success(try load()) } catch { loaded = .failure(error) }
+            control.async { [self] in finishReload(loaded) }
+        }
+        if let failure {
+            Log.error("the configuration is not reloaded: \(failure); nothing was changed", .reloadFailed)
+            return endReload()
+        }
+        control.asyncAfter(deadline: .now() + Service.readingTime) { [self, count = reloading.count] in
+            guard reloading.isReading, reloading.count == count, !Service.draining.load(ordering: .relaxed) else { return }
+            Log.warn("the configuration could not be read for 5 s: the file or its disk does not answer; going on with the settings as they are")
+            // `systemctl reload` waits for that, for ever.
+            ServiceManager().ready(status: statusLine.present)
+        }
+    }
+
+    private func finishReload(_ loaded: Result<Settings.Loaded, ConfigErrors>) {
+        dispatchPrecondition(condition: .onQueue(control))
+        // systemd has heard that the service stops.
+        if Service.draining.load(ordering: .relaxed) { return }
+        switch loaded {
+        case .success(let loaded):
             for warning in loaded.warnings { Log.warn("\(warning)", .configurationWarning, [.setting(warning.key)]) }
             take(loaded.settings)
-        } catch {
+        case .failure(let error):
             let count = error.errors.count
             for fault in error.errors { Log.error("\(fault)", .reloadFailed, [.setting(fault.key)]) }
             Log.error("the configuration is not reloaded: \(count == 1 ? "an error" : "\(count) errors"); nothing was changed", .reloadFailed)
         }
+        endReload()
+    }
+
+    private func endReload() {
+        reloading.isReading = false
+        // Readiness is what ends a reload for systemd, also one that has changed nothing.
+        ServiceManager().ready(status: statusLine.present)
+        guard reloading.again else { return }
+        reloading.again = false
+        reload()
     }
 
     private func take(_ wanted: Settings) {

@@ -1,12 +1,16 @@
 """SIGHUP: what can change while clients are connected does, and nobody is disconnected."""
 
 import json
+import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 from support.daemon import Literal, merge, wait_until, yaml_text
 from support.gateway import Gateway, create
 from support.http import get, publish, request
+from support.manager import Manager
 from support.ws import Refused, WebSocket
 
 
@@ -81,6 +85,55 @@ def test_a_file_that_is_gone_changes_nothing(start):
     daemon.wait_for_log(r"error .*config\.yaml.*No such file")
     daemon.wait_for_log("nothing was changed")
     assert get(daemon.port, "/health").status == 200
+
+
+@pytest.fixture
+def manager(tmp_path):
+    playing = Manager(tmp_path)
+    yield playing
+    playing.close()
+
+
+@pytest.fixture
+def hung(start, manager):
+    """A daemon that reads its configuration from a pipe that nobody writes to, as if the disk did not answer."""
+    daemon = start({"websocket": {"max_clients": 20}}, environment={"NOTIFY_SOCKET": manager.path})
+    config = daemon.directory / "config.yaml"
+    config.unlink()
+    os.mkfifo(config)
+    daemon.kill(signal.SIGHUP)
+    wait_until(lambda: any((task / "comm").read_text() == "reload\n" for task in Path(f"/proc/{daemon.pid}/task").iterdir()), "it reads")
+    return daemon
+
+
+def test_a_file_that_does_not_answer_holds_up_nothing(hung, manager):
+    client = WebSocket(hung.port, "/ws/logs")
+    publish(hung.port, "logs", "log", {"message": "meanwhile"})
+    assert client.receive()["data"]["message"] == "meanwhile"
+    assert manager.said("READY") == ["1"]
+    hung.wait_for_log("warn the configuration could not be read for 5 s")
+    # Nor does who asked systemd for it wait for ever.
+    wait_until(lambda: manager.said("READY") == ["1", "1"], lambda: manager.messages)
+    # The second signal is not lost: what is written after it is read.
+    hung.kill(signal.SIGHUP)
+    wait_until(lambda: not int(re.search(r"^ShdPnd:\s*([0-9a-f]+)", Path(f"/proc/{hung.pid}/status").read_text(), re.M).group(1), 16), "it is taken")
+    get(hung.port, "/health")
+    config = hung.directory / "config.yaml"
+    (hung.directory / "new.yaml").write_text(yaml_text(merge(hung.settings, {"websocket": {"max_clients": 30}})) + "\n")
+    with config.open("w") as pipe:
+        os.replace(hung.directory / "new.yaml", config)
+        pipe.write(yaml_text(merge(hung.settings, {"websocket": {"max_clients": 25}})) + "\n")
+    hung.wait_for_log(r"websocket.max_clients: 20 -> 25")
+    hung.wait_for_log(r"websocket.max_clients: 25 -> 30")
+
+
+def test_a_file_that_does_not_answer_does_not_keep_it_from_stopping(hung):
+    client = WebSocket(hung.port, "/ws/logs")
+    hung.kill(signal.SIGTERM)
+    assert client.receive()["type"] == "drain"
+    client.sock.close()
+    hung._stopped = True
+    assert hung.wait_exit() == 0
 
 
 def test_what_takes_a_restart_is_named_each_time_until_it_is_as_it_was(start):
