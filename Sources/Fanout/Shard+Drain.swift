@@ -13,25 +13,70 @@ extension Hub {
     /// Takes no event any more and says goodbye to every connection of every shard. Once; what is published before is given.
     ///
     /// - Parameter told: is given the number of WebSocket clients, when all of them are counted and before any is told; called on the queue of
-    ///   a shard, or at once where there is none.
-    public func drain(told: @escaping @Sendable (Int) -> Void = { _ in }) {
+    ///   a shard, or by what is given back.
+    /// - Returns: goes on without the shards that have not answered by then. They say goodbye when they do.
+    @discardableResult
+    public func drain(told: @escaping @Sendable (Int) -> Void = { _ in }) -> @Sendable () -> Void {
         seal()
         replays.stop()
         // Counted on all shards first: each client's slot depends on how many there are, and from then on there are only fewer.
-        ask({ ($0, $0.stopServing()) }) { [limits] counts in
-            let window = DrainWindow(clients: counts.reduce(0) { $0 + $1.1 }, limits)
-            told(window.clients)
-            var first = 0
-            for (shard, count) in counts {
-                shard.post { [first] in $0.sayGoodbye(from: first, in: window) }
-                first += count
-            }
-        }
+        let count = HeadCount(shards.count, limits, told)
+        if shards.isEmpty { count.close() }
+        for shard in shards { shard.post { count.add($0, $0.stopServing()) } }
+        return { count.close() }
     }
 
     /// Ends whatever is still there.
     /// - Parameter then: is given the number of connections that had not taken everything; called as in `ask`.
     public func cutOff(then: @escaping @Sendable (Int) -> Void) { ask({ $0.cutOff() }) { then($0.reduce(0, +)) } }
+}
+
+/// Counts the clients of all shards, and has each shard say goodbye. Any thread.
+private final class HeadCount: Sendable {
+    private struct State {
+        var missing: Int
+        /// Those that have answered and say nothing yet.
+        var counted: [(shard: Shard, clients: Int)] = []
+        /// Clients that have a slot.
+        var clients = 0
+        var isClosed = false
+    }
+    private let state: Locked<State>
+    private let limits: Limits
+    private let told: @Sendable (Int) -> Void
+
+    init(_ shards: Int, _ limits: Limits, _ told: @escaping @Sendable (Int) -> Void) {
+        state = Locked(State(missing: shards))
+        (self.limits, self.told) = (limits, told)
+    }
+
+    /// A shard has counted its clients. The last one closes the count.
+    func add(_ shard: Shard, _ clients: Int) {
+        let goesOn = state.withLock { state in
+            state.missing -= 1
+            state.counted.append((shard, clients))
+            return state.missing == 0 || state.isClosed
+        }
+        if goesOn { close() }
+    }
+
+    /// Those that have answered say goodbye. One that answers later does so in the slots that it adds to the window.
+    func close() {
+        let (isFirst, first, counted) = state.withLock { state in
+            defer {
+                state.clients += state.counted.reduce(0) { $0 + $1.clients }
+                (state.counted, state.isClosed) = ([], true)
+            }
+            return (!state.isClosed, state.clients, state.counted)
+        }
+        let window = DrainWindow(clients: first + counted.reduce(0) { $0 + $1.clients }, limits)
+        if isFirst { told(window.clients) }
+        var number = first
+        for (shard, clients) in counted {
+            shard.post { [number] in $0.sayGoodbye(from: number, in: window) }
+            number += clients
+        }
+    }
 }
 
 extension Shard {

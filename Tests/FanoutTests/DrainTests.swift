@@ -1,6 +1,7 @@
 // The daemon stops: everyone is told its own delay, gets what waits for it, then 1001; and nobody holds up the others.
 
 import Base
+import Dispatch
 import Glibc
 import Protocol
 import Synchronization
@@ -114,6 +115,43 @@ private struct Farewell {
         #expect(message["data"]?["position"]?.string == "ml9bes00-1")
         #expect(try client.frame()?.opcode == 8)
         #expect(client.closeReason == "the daemon stops or restarts")
+    }
+
+    // MARK: shards that hang
+
+    /// The clients of the others are told without those of a shard that does not answer, which says goodbye when it does.
+    @Test func aShardThatHangsHoldsUpNobody() throws {
+        let rig = try Rig(limits, shards: 3, clock: clock)
+        let clients = try (0..<6).map { try rig.subscribe(ModelFilter([.logs]), to: $0 % 3) }
+        publish(0..<3, to: rig)
+        let (entered, leave) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        rig.shards[2].post { _ in
+            entered.signal()
+            leave.wait()
+        }
+        entered.wait()
+        let told = Locked<[Int]>([])
+        let goOn = rig.hub.drain { count in told.withLock { $0.append(count) } }
+        for shard in rig.shards[..<2] { shard.queue.sync {} }
+        #expect(told.withLock { $0 } == [])
+        goOn()
+        #expect(told.withLock { $0 } == [4])
+        var delays: [Int] = []
+        for index in [0, 1, 3, 4] {
+            let farewell = try Farewell(clients[index])
+            #expect(farewell.numbers == [0, 1, 2] && clients[index].closeReason == "the daemon stops or restarts")
+            delays.append(try #require(farewell.delay))
+        }
+        leave.signal()
+        for index in [2, 5] {
+            let farewell = try Farewell(clients[index])
+            #expect(farewell.numbers == [0, 1, 2] && clients[index].closeReason == "the daemon stops or restarts")
+            delays.append(try #require(farewell.delay))
+        }
+        // Once more changes nothing.
+        goOn()
+        #expect(told.withLock { $0 } == [4])
+        #expect(delays.allSatisfy { (0..<DrainWindow(clients: 6, limits).milliseconds).contains($0) })
     }
 
     // MARK: clients in every state
