@@ -96,9 +96,10 @@ final class LogWriter: @unchecked Sendable {
     }
 
     /// With the lock held.
-    private func put(_ entry: LogEntry) {
+    /// - Parameter count: entries that are lost where there is no room: of a notice those that it is about.
+    private func put(_ entry: LogEntry, standingFor count: Int = 1) {
         guard waiting.count < LogWriter.waitingMax else {
-            overflown += 1
+            overflown += count
             return
         }
         waiting.append(entry)
@@ -113,7 +114,7 @@ final class LogWriter: @unchecked Sendable {
                     LogEntry(
                         time: SystemClock().now(), level: entry.level, message: "\(left.count) more like this were left out: \(entry.message)",
                         event: .suppressed, fields: [LogField("N_SUPPRESSED", "\(left.count)")], file: entry.file, line: entry.line,
-                        function: entry.function))
+                        function: entry.function), standingFor: left.count)
             }
             guard overflown > 0, waiting.isEmpty else { return }
             let count = overflown

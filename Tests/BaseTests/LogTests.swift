@@ -115,6 +115,23 @@ import Testing
         #expect(told > 0)
     }
 
+    /// Also what a notice would have told for which there was no room.
+    @Test func aNoticeThatFindsNoRoomIsCountedByWhatItIsAbout() {
+        let gate = Bell()
+        let (writer, sink) = (LogWriter(), Collector(gate: gate))
+        writer.use(sink)
+        writer.start()
+        for number in 0..<500 { writer.take(entry("flood \(number)", line: 1)) }
+        for number in 0..<9000 { writer.take(entry("n\(number)", event: .clientConnected, line: UInt(number / 2000 + 2))) }
+        writer.reportSuppressed(isLast: true)
+        gate.ring()
+        while sink.entries.withLock({ $0.count }) < 8192 { _ = Bell().sleep(nanoseconds: 1_000_000) }
+        writer.finish()
+        let entries = sink.entries.withLock { $0 }
+        let told = entries.filter { $0.event == .suppressed }.flatMap(\.fields).compactMap { Int($0.value) }.reduce(0, +)
+        #expect(entries.filter { $0.event != .suppressed }.count + told == 9500)
+    }
+
     // MARK: lines
 
     @Test func linesCarryTimeAndLevelAndColourWhereWanted() {
