@@ -82,8 +82,11 @@ import Testing
     private final class Collector: LogSink {
         let entries = Locked<[LogEntry]>([])
         let gate: Bell?
+        /// The first entry has come.
+        let begun = Bell()
         init(gate: Bell? = nil) { self.gate = gate }
         func write(_ entry: LogEntry) {
+            begun.ring()
             gate?.sleep(nanoseconds: 30_000_000_000)
             gate?.ring()
             entries.withLock { $0.append(entry) }
@@ -121,7 +124,9 @@ import Testing
         let (writer, sink) = (LogWriter(), Collector(gate: gate))
         writer.use(sink)
         writer.start()
-        for number in 0..<500 { writer.take(entry("flood \(number)", line: 1)) }
+        writer.take(entry("flood", line: 1))
+        sink.begun.sleep(nanoseconds: 30_000_000_000)
+        for number in 1..<500 { writer.take(entry("flood \(number)", line: 1)) }
         for number in 0..<9000 { writer.take(entry("n\(number)", event: .clientConnected, line: UInt(number / 2000 + 2))) }
         writer.reportSuppressed(isLast: true)
         gate.ring()
