@@ -109,6 +109,12 @@ public struct LogEvent: Sendable, Hashable {
         A limit is reached; the message names it. Raise it in the configuration and reload, or find who holds the
         connections: /admin/ws/clients.
         """)
+    public static let credentialRefused = LogEvent(
+        "4a1fa2778702488d99f3c362fbf65637", "credential-refused", "A credential was refused",
+        """
+        Somebody came with a token or a key that does not count; the message says why, without the credential. Many of these from one
+        address are somebody who tries.
+        """)
     public static let limitLowered = LogEvent(
         "1afa868172364105be12fad763e29b34", "limit-lowered", "A limit does not fit this machine",
         """
@@ -161,7 +167,7 @@ public struct LogEvent: Sendable, Hashable {
     /// All of them, in the order of the manual.
     public static let all = [
         ready, stopping, stopped, cannotStart, configurationInvalid, configurationWarning, reloaded, needsRestart, reloadFailed, sourceFailing,
-        sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, replayIncomplete, limitLowered, descriptorsExhausted,
+        sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, credentialRefused, replayIncomplete, limitLowered, descriptorsExhausted,
         acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, partHangs, partsAnswer, suppressed,
     ]
 }

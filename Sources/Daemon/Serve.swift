@@ -76,7 +76,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         let sources = try GatewaySources(running, hub: hub, bridge: bridge, demoDatabase: demo?.databasePath)
         self.sources = sources
         var routing = RouterOptions(
-            identity: Identity(
+            build: Build(
                 name: Version.name, version: Version.number, commit: Version.commit, swift: Version.swift),
             sources: { sources.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
         routing.sourceCounters = { sources.counts }

@@ -94,6 +94,12 @@ final class ClientDetails {
     /// Has been given the present state of the providers since it subscribed to them.
     var knowsProviders = false
     var subscription: Subscription
+    var principal = Principal.unknown
+    /// What the client's address asked for, while it has still to say who it is.
+    var awaiting: Upgrade?
+    var awaitingSince: UInt32 = 0
+    /// A token of it is being looked at.
+    var isAuthenticating = false
     /// What it is still to be given from history; nil while it keeps up.
     var backlog: Backlog?
     /// Lost events that are to be told before anything else comes from history.

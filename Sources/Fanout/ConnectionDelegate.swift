@@ -8,7 +8,7 @@ public enum Route: Sendable {
     /// Answered without looking at a body.
     case answer(Response)
     /// Its body, at most this many bytes, is read, then `respond` is called.
-    case request(bodyBytesMax: Int)
+    case request(bodyBytesMax: Int, principal: Principal = .anonymous)
     /// Becomes a WebSocket.
     case upgrade(Upgrade)
 }
@@ -17,14 +17,21 @@ public enum Route: Sendable {
 public struct Upgrade: Sendable {
     public var subprotocol: String?
     public var subscription: Subscription
+    /// Who it is.
+    public var principal: Principal
+    /// It says who it is by its first message; until then it gets nothing.
+    public var awaitsAuthentication = false
     public var welcomes = false
     public var heartbeatIsJSON = false
     /// Events of before that it wants of its channels.
     public var replay: ReplayRequest?
 
-    public init(subprotocol: String? = nil, subscription: Subscription) {
+    /// - Parameter subscription: its rights are set to those of the principal.
+    public init(subprotocol: String? = nil, subscription: Subscription, principal: Principal = .anonymous) {
         self.subprotocol = subprotocol
         self.subscription = subscription
+        self.subscription.rights = principal.rights
+        self.principal = principal
     }
 }
 
@@ -33,14 +40,26 @@ public struct Request: Sendable {
     public let head: RequestHead
     public let body: [UInt8]
     public let peer: PeerAddress
+    /// Who asks, as `Route.request` said.
+    public let principal: Principal
 }
 
 /// Knows what the engine does not: routes and answers. Called on shard queues; must not block.
 public protocol ConnectionDelegate: AnyObject, Sendable {
     /// Whether binary messages are accepted.
     var acceptsBinary: Bool { get }
-    /// Decides by a request's head.
-    func route(_ head: RequestHead, from peer: PeerAddress) -> Route
+    /// Decides by a request's head: at once, or with nil and by one call of `later` from any thread.
+    func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route?
+    /// Looks at a token that a client has sent: at once, or with nil and by one call of `later` from any thread.
+    /// - Parameter present: who the client is, which the token may prolong but not change; nil where it has not said so yet.
+    func authenticate(
+        _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
+    ) -> AuthenticationOutcome?
+    /// Counts one more WebSocket of a principal, unless that is one too many.
+    /// - Returns: nil where it may begin, else why not, as a sentence.
+    func admit(_ principal: Principal) -> String?
+    /// One that was admitted is gone.
+    func release(_ principal: Principal)
     /// Answers a request: at once, or with nil and by one call of `later` from any thread.
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response?
     /// Takes a message in place of the subscription protocol.
@@ -51,5 +70,10 @@ public protocol ConnectionDelegate: AnyObject, Sendable {
 
 extension ConnectionDelegate {
     public var acceptsBinary: Bool { false }
+    public func authenticate(
+        _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
+    ) -> AuthenticationOutcome? { .accepted(present ?? .anonymous) }
+    public func admit(_ principal: Principal) -> String? { nil }
+    public func release(_ principal: Principal) {}
     public func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8]? { nil }
 }

@@ -172,6 +172,8 @@ struct MessageError: Error {
         case unknownType = "unknown_type"
         case invalidChannel = "invalid_channel"
         case invalidFilter = "invalid_filter"
+        case unauthorized
+        case forbidden
         case rateLimited = "rate_limited"
     }
     var code: Code

@@ -26,6 +26,8 @@ public struct RequestFilter: Hashable, Sendable {
     public var modelIDs: [[UInt8]] = []
     public var onlyErrors = false
     public var minLatency: Int64?
+    /// Not a wish but a right: only this user's own. Set by `Subscription.audience` alone.
+    var owner: [UInt8]?
     public init() {}
 }
 
@@ -145,6 +147,7 @@ public struct Filters: Hashable, Sendable {
                         && TextSearch.contains(logs.contains, in: segment.text(of: entry.pointee.message)))
         }
         if common.contains(ChannelSet(.requests)) {
+            if let owner = requests.owner, !Filters.matches([owner], entry.pointee.userID, segment) { return false }
             if requests.onlyErrors && entry.pointee.flags & EventEntry.isFailure == 0 { return false }
             if let least = requests.minLatency, entry.pointee.latency == EventEntry.noLatency || entry.pointee.latency < least {
                 return false

@@ -18,6 +18,8 @@ public struct Limits: Sendable {
     public var requestTime = Duration.seconds(10)
     /// Bytes of a body that must arrive within each `requestTime`.
     public var bodyProgressBytes = 16_384
+    /// Time for a connection that asked with `?auth=message` to say who it is.
+    public var authenticationTime = Duration.seconds(5)
     /// Time that an idle kept-alive connection may stay.
     public var keepAliveTime = Duration.seconds(30)
     /// Time for a close handshake, and for a last answer to be taken.

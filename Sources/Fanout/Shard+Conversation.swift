@@ -36,14 +36,19 @@ extension Shard {
             throw MessageError(code: .invalidMessage, message: "the message has no type", details: "", id: id)
         }
         let client = client(index)
+        if client.pointee.details.awaiting != nil, type == "subscribe" || type == "unsubscribe" {
+            throw MessageError(code: .unauthorized, message: "say who you are first", details: #"{"type":"auth","data":{"token":"…"}}"#, id: id)
+        }
         switch type {
         case "ping":
             let pong = ControlMessage.heartbeat("pong", at: hub.clock.now(), id: id, position: position(of: client))
             send(FrameWriter.frame(.text, pong), to: index)
         case "pong": break
         case "auth":
-            // Whoever reaches the port is served: there is nothing that a token could change.
-            acknowledge(id, index)
+            guard let token = message["data"]?["token"]?.string else {
+                throw MessageError(code: .invalidMessage, message: "data.token is not a text", details: "", id: id)
+            }
+            try authenticate(token, id, index)
         case "subscribe": try subscribe(message, id, index)
         case "unsubscribe": try unsubscribe(message, id, index)
         default:
@@ -53,9 +58,11 @@ extension Shard {
         }
     }
 
-    private func acknowledge(_ id: JSON?, _ index: UInt32) {
+    /// - Parameter channels: those of the client, where none are given.
+    func acknowledge(_ id: JSON?, _ index: UInt32, _ channels: ChannelSet? = nil) {
         guard let id else { return }
-        let ack = ControlMessage.ack(id: id, at: hub.clock.now(), channels: client(index).pointee.details.subscription.channels)
+        let channels = channels ?? client(index).pointee.details.subscription.channels
+        let ack = ControlMessage.ack(id: id, at: hub.clock.now(), channels: channels)
         send(FrameWriter.frame(.text, ack), to: index)
     }
 
@@ -84,10 +91,22 @@ extension Shard {
         return found
     }
 
+    /// Those of the channels that the client may have; the others are answered with an error.
+    private func allowed(_ named: ChannelSet, _ rights: Rights, _ id: JSON?, _ index: UInt32) throws(MessageError) -> ChannelSet {
+        let forbidden = named.channels.filter { !rights.allows($0) }
+        if forbidden.isEmpty { return named }
+        let failure = MessageError(
+            code: .forbidden, message: "channel not allowed", details: forbidden.map(\.name).joined(separator: ", "), id: id)
+        let rest = forbidden.reduce(into: named) { $0.remove(ChannelSet($1)) }
+        if rest.isEmpty { throw failure }
+        refuse(failure, to: index)
+        return rest
+    }
+
     private func subscribe(_ message: JSON, _ id: JSON?, _ index: UInt32) throws(MessageError) {
         let replay = try replay(message["data"], id, index)
         let before = client(index).pointee.details.subscription
-        var named = try channels(of: message, id, index)
+        var named = try allowed(try channels(of: message, id, index), before.rights, id, index)
         var subscription = before
         subscription.channels.formUnion(named)
         var mistakes = 0
@@ -104,8 +123,8 @@ extension Shard {
                         refuse(MessageError(code: .invalidFilter, message: "invalid filter", details: "\(error)", id: id), to: index)
                     }
                     // A channel whose filter is not understood is not opened wider than was asked for, not as a part of `all` either.
-                    guard let channel = Channel(name: name), !before.channels.effective.contains(ChannelSet(channel)) else { continue }
-                    if named.contains(ChannelSet(.all)) { named = .everyChannel }
+                    guard let channel = Channel(name: name), !before.effective.contains(ChannelSet(channel)) else { continue }
+                    if named.contains(ChannelSet(.all)) { named = subscription.rights.channels }
                     named.remove(ChannelSet(channel))
                     subscription.channels = before.channels.union(named)
                 }
@@ -164,7 +183,7 @@ extension Shard {
             subscription.channels = []
         } else {
             // Who has everything and gives one up keeps the others by name.
-            if subscription.channels.contains(ChannelSet(.all)) { subscription.channels = .everyChannel }
+            if subscription.channels.contains(ChannelSet(.all)) { subscription.channels = subscription.effective }
             subscription.channels.subtract(named)
         }
         // What is not subscribed has no filters that a later subscription could keep.
@@ -187,7 +206,7 @@ extension Subscription {
         guard let channel = Channel(name: name), channel != .all else {
             throw FilterError("'\(clip(name))' is not one of logs, stats, providers, requests")
         }
-        guard channels.effective.contains(ChannelSet(channel)) else {
+        guard effective.contains(ChannelSet(channel)) else {
             throw FilterError("filters for \(channel.name), which is not subscribed")
         }
         guard case .object(let parameters) = value else { throw FilterError("the filters of \(channel.name) are not an object") }

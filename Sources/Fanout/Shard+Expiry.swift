@@ -89,7 +89,7 @@ extension Shard {
     private func clipped(_ loss: Loss, for client: UnsafeMutablePointer<Client>) -> Loss {
         client.pointee.dropped += loss.dropped
         var told = loss
-        let subscribed = client.pointee.details.subscription.channels.effective
+        let subscribed = client.pointee.details.subscription.effective
         if !loss.channels.isDisjoint(with: subscribed) { told.channels = loss.channels.intersection(subscribed) }
         return told
     }

@@ -36,15 +36,16 @@ extension Shard {
                 details.backlog?.beginPresent(at: cursor)
             }
             leaveGroup(index)
-            if !subscription.channels.isEmpty { enterGroup(index, subscription.audience) }
+            if !subscription.effective.isEmpty { enterGroup(index, subscription.audience) }
         }
         if !answer.isEmpty { enqueue(FrameWriter.frame(.text, answer), for: index) }
-        if fresh.effective.contains(ChannelSet(.providers)) { enqueueProviders(index) }
+        let fresh = fresh.effective.intersection(subscription.rights.channels)
+        if fresh.contains(ChannelSet(.providers)) { enqueueProviders(index) }
         if before.statsGroup != subscription.statsGroup {
             if let old = before.statsGroup { leaveStats(index, old) }
             if let new = subscription.statsGroup { enterStats(index, new) }
         }
-        if let replay { self.replay(replay, of: fresh.effective, heard: before.channels.effective, for: index) }
+        if let replay { self.replay(replay, of: fresh, heard: before.effective, for: index) }
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 
@@ -62,7 +63,7 @@ extension Shard {
         forEachClient { index, client in
             let details = client.pointee.details
             guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]), !details.knowsProviders,
-                details.subscription.channels.effective.contains(ChannelSet(.providers))
+                details.subscription.effective.contains(ChannelSet(.providers))
             else { return }
             enqueueProviders(index)
             if client.pointee.flags.isDisjoint(with: [.blocked, .ready]) { drain(index) }

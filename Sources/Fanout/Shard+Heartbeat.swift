@@ -88,6 +88,7 @@ extension Shard {
         }
         // While we do not read its input, that it takes our bytes is its sign of life.
         let rests = client.pointee.flags.contains(.inputPaused)
+        guard let timeLeft = timeLeft(index) else { return }
         let silent = min(tick &- client.pointee.lastReceived, rests ? tick &- client.pointee.lastProgress : .max)
         if silent >= timeout {
             close(index, .timeout)
@@ -101,7 +102,7 @@ extension Shard {
             // Also behind what waits: a slow reader that says nothing by itself lives by answering it.
             if silent >= max(1, interval / 2), hasRoom(client) { ping(index) }
         }
-        schedule(index, in: max(1, min(sincePing >= interval ? interval : interval - sincePing, timeout - silent)))
+        schedule(index, in: max(1, min(sincePing >= interval ? interval : interval - sincePing, timeout - silent, timeLeft)))
     }
 
     private func ping(_ index: UInt32) {

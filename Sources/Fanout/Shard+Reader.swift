@@ -87,7 +87,7 @@ extension Shard {
         var used = 0
         defer { if used > 0 { exchange.input.removeFirst(min(used, exchange.input.count)) } }
         do throws(HTTPError) {
-            while client.pointee.flags.isDisjoint(with: [.answering, .ended, .endAfterFlush]) {
+            while client.pointee.flags.isDisjoint(with: [.answering, .ended, .endAfterFlush]), client.pointee.flags.contains(.http) {
                 if !hasRoom(client) {
                     client.pointee.flags.insert(.inputPaused)
                     return
@@ -105,29 +105,10 @@ extension Shard {
                     exchange.isHeadTimed = false
                     exchange.parser = RequestHeadParser()
                     exchange.requests += 1
-                    switch delegate.route(head, from: client.pointee.details.address) {
-                    case .answer(let response):
-                        if isOneTooMany(index) { continue }
-                        // The body of a refused request is not read: what follows cannot be told from a request.
-                        answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
-                        continue
-                    case .upgrade(let upgrade):
-                        let rest = Array(exchange.input[min(used, exchange.input.count)...])
-                        used = exchange.input.count
-                        self.upgrade(index, head, upgrade, rest: rest)
-                        return
-                    case .request(let bodyBytesMax):
-                        if isOneTooMany(index) { continue }
-                        try BodyDecoder.check(head.body, bytesMax: bodyBytesMax)
-                        exchange.head = head
-                        exchange.decoder = BodyDecoder(framing: head.body, bytesMax: bodyBytesMax)
-                        exchange.body = []
-                        exchange.bodyMark = 0
-                        if head.expectsContinue, head.body != .none {
-                            send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: index)
-                        }
-                        schedule(index, in: Wheel.ticks(limits.requestTime))
-                    }
+                    guard let route = route(head, of: index) else { return }
+                    try follow(route, head, exchange, &used, index)
+                    // Answered, or something else than HTTP from now on.
+                    if exchange.head == nil { continue }
                 }
                 guard let head = exchange.head, var decoder = exchange.decoder else { return }
                 exchange.decoder = nil
@@ -143,7 +124,8 @@ extension Shard {
                     }
                     return
                 }
-                let request = Request(head: head, body: exchange.body, peer: client.pointee.details.address)
+                let request = Request(
+                    head: head, body: exchange.body, peer: client.pointee.details.address, principal: client.pointee.details.principal)
                 exchange.head = nil
                 exchange.body = []
                 respond(to: request, of: index)
@@ -152,6 +134,69 @@ extension Shard {
             counters.protocolErrors.add(1, ordering: .relaxed)
             used = exchange.input.count
             answer(index, error.response, keepAlive: false, headOnly: false)
+        }
+    }
+
+    /// Asks how a request goes on.
+    /// - Returns: nil where that is found out elsewhere; `follow` is called then.
+    private func route(_ head: RequestHead, of index: UInt32) -> Route? {
+        let client = client(index)
+        let handle = ClientHandle(index: index, generation: client.pointee.generation)
+        client.pointee.flags.insert(.answering)
+        unschedule(index)
+        let route = delegate.route(head, from: client.pointee.details.address) { [self] route in
+            post { shard in
+                guard let index = shard.find(handle) else { return }
+                shard.client(index).pointee.flags.remove(.answering)
+                shard.goOn(route, head, index)
+            }
+        }
+        if route != nil { client.pointee.flags.remove(.answering) }
+        return route
+    }
+
+    /// Goes on with a request whose route was found out elsewhere.
+    private func goOn(_ route: Route, _ head: RequestHead, _ index: UInt32) {
+        guard let exchange = client(index).pointee.details.exchange else { return }
+        var used = 0
+        do throws(HTTPError) {
+            try follow(route, head, exchange, &used, index)
+        } catch {
+            counters.protocolErrors.add(1, ordering: .relaxed)
+            used = exchange.input.count
+            answer(index, error.response, keepAlive: false, headOnly: false)
+        }
+        if used > 0 { exchange.input.removeFirst(min(used, exchange.input.count)) }
+        guard !client(index).pointee.flags.contains(.ended) else { return }
+        if client(index).pointee.flags.contains(.http) { serveRequests(index) }
+        if client(index).pointee.flags.contains(.moreInput) { markReady(index) }
+    }
+
+    /// Carries out a route; of a request whose body is to be read, `exchange.head` is set.
+    private func follow(
+        _ route: Route, _ head: RequestHead, _ exchange: HTTPExchange, _ used: inout Int, _ index: UInt32
+    ) throws(HTTPError) {
+        switch route {
+        case .answer(let response):
+            if isOneTooMany(index) { return }
+            // The body of a refused request is not read: what follows cannot be told from a request.
+            answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
+        case .upgrade(let upgrade):
+            let rest = Array(exchange.input[min(used, exchange.input.count)...])
+            used = exchange.input.count
+            self.upgrade(index, head, upgrade, rest: rest)
+        case .request(let bodyBytesMax, let principal):
+            if isOneTooMany(index) { return }
+            try BodyDecoder.check(head.body, bytesMax: bodyBytesMax)
+            client(index).pointee.details.principal = principal
+            exchange.head = head
+            exchange.decoder = BodyDecoder(framing: head.body, bytesMax: bodyBytesMax)
+            exchange.body = []
+            exchange.bodyMark = 0
+            if head.expectsContinue, head.body != .none {
+                send(Array("HTTP/1.1 100 Continue\r\n\r\n".utf8), to: index)
+            }
+            schedule(index, in: Wheel.ticks(limits.requestTime))
         }
     }
 
@@ -232,6 +277,13 @@ extension Shard {
                 headOnly: false)
             return
         }
+        if !upgrade.awaitsAuthentication, let refusal = delegate.admit(upgrade.principal) {
+            hub.clients.subtract(1, ordering: .relaxed)
+            counters.refused.add(1, ordering: .relaxed)
+            logRefused(index, refusal)
+            answer(index, .error(429, refusal, fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
+            return
+        }
         if client.pointee.flags.contains(.plainHTTP) { hub.httpConnections.subtract(1, ordering: .relaxed) }
         client.pointee.flags.subtract([.http, .plainHTTP])
         client.pointee.details.exchange = nil
@@ -246,18 +298,35 @@ extension Shard {
         let phase = UInt32.random(in: 0...interval / 2, using: &random)
         client.pointee.lastPing = tick &- phase
         schedule(index, in: interval - phase)
-        subscribe(
-            index, to: upgrade.subscription, fresh: upgrade.subscription.channels,
-            answer: {
-                guard upgrade.welcomes else { return [] }
-                return ControlMessage.welcome(
-                    epoch: hub.epoch, sequence: cursor - 1, position: settled(before: upgrade.replay), limits: limits, role: "admin",
-                    at: hub.clock.now())
-            }, replay: upgrade.replay)
+        if upgrade.awaitsAuthentication {
+            client.pointee.details.awaiting = upgrade
+            client.pointee.details.awaitingSince = tick
+            client.pointee.details.principal = .unknown
+            client.pointee.details.subscription.rights = .nothing
+            schedule(index, in: min(interval - phase, Wheel.ticks(limits.authenticationTime)))
+            drain(index)
+        } else {
+            client.pointee.details.principal = upgrade.principal
+            if upgrade.principal.expires != nil { schedule(index, in: 1) }
+            start(upgrade, with: upgrade.subscription, index)
+        }
         if !rest.isEmpty {
             var input = rest
             input.withUnsafeMutableBytes { takeFrames($0, from: index) }
         }
+    }
+
+    /// Gives a client what its address asked for.
+    func start(_ upgrade: Upgrade, with subscription: Subscription, _ index: UInt32) {
+        let role = client(index).pointee.details.principal.role
+        subscribe(
+            index, to: subscription, fresh: subscription.channels,
+            answer: {
+                guard upgrade.welcomes else { return [] }
+                return ControlMessage.welcome(
+                    epoch: hub.epoch, sequence: cursor - 1, position: settled(before: upgrade.replay), limits: limits, role: role,
+                    at: hub.clock.now())
+            }, replay: upgrade.replay)
     }
 
     // MARK: WebSocket

@@ -9,20 +9,27 @@ public struct Subscription: Hashable, Sendable {
         didSet { if channels.contains(ChannelSet(.all)) && channels != ChannelSet(.all) { channels = ChannelSet(.all) } }
     }
     public var filters: Filters
+    /// What the client may see at all, whatever it names.
+    public var rights: Rights
 
-    public init(channels: ChannelSet = [], statsInterval: Int) {
+    public init(channels: ChannelSet = [], rights: Rights = .everything, statsInterval: Int) {
         self.channels = channels
+        self.rights = rights
         filters = Filters(statsInterval: statsInterval)
     }
 
+    /// The real channels that it takes events from.
+    public var effective: ChannelSet { channels.effective.intersection(rights.channels) }
+
     /// The stats group that the client is in; nil when it does not take `stats`.
-    var statsGroup: StatsGroup? { channels.effective.contains(ChannelSet(.stats)) ? filters.stats : nil }
+    var statsGroup: StatsGroup? { effective.contains(ChannelSet(.stats)) ? filters.stats : nil }
 
     /// The part that decides which events of history pass: two clients that differ in `stats` parameters only share a group.
     var audience: Audience {
         var key = filters
         key.stats = StatsGroup(window: "", interval: 0)
-        return Audience(channels: channels.effective, filters: key)
+        key.requests.owner = rights.owner
+        return Audience(channels: effective, filters: key)
     }
 }
 

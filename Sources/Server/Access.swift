@@ -11,8 +11,11 @@ struct Access: Sendable {
     /// Origins that may connect besides our own, as `scheme://host[:port]` with default ports left out.
     private let origins: Set<String>
     private let allowsAnyOrigin: Bool
+    /// Whether `Host` must be one of ours: where nobody is asked who they are, a page of a name that was made to lead here must get nowhere.
+    private let checksHost: Bool
 
-    init(publicURL: String, allowedOrigins: [String]) {
+    init(publicURL: String, allowedOrigins: [String], checksHost: Bool = true) {
+        self.checksHost = checksHost
         let listed = allowedOrigins.filter { $0 != "*" }.map(Access.normalise)
         let own = publicURL.isEmpty ? [] : [Access.normalise(publicURL)]
         origins = Set(listed + own)
@@ -25,7 +28,7 @@ struct Access: Sendable {
     func refusal(of head: RequestHead) -> Response? {
         let host = Access.host(ofAuthority: head.host.lowercased())
         // DNS rebinding: a stranger's name that resolves to this machine.
-        if head.minorVersion == 1 || !head.host.isEmpty, IPLiteral.normalised(host) == nil, host != "localhost", !hosts.contains(host) {
+        if checksHost, head.minorVersion == 1 || !head.host.isEmpty, IPLiteral.normalised(host) == nil, host != "localhost", !hosts.contains(host) {
             return .error(
                 403, "the Host '\(clip(head.host, to: 80))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
         }

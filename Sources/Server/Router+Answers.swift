@@ -9,8 +9,8 @@ extension Router {
         var writer = JSONWriter()
         writer.beginObject()
         for (key, value) in [
-            ("name", options.identity.name), ("version", options.identity.version), ("commit", options.identity.commit),
-            ("swift", options.identity.swift),
+            ("name", options.build.name), ("version", options.build.version), ("commit", options.build.commit),
+            ("swift", options.build.swift),
         ] {
             writer.key(key)
             writer.string(value)

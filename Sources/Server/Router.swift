@@ -6,7 +6,7 @@ import Host
 import Protocol
 
 /// What `/version` tells.
-public struct Identity: Sendable {
+public struct Build: Sendable {
     public var name: String
     public var version: String
     public var commit: String
@@ -44,13 +44,14 @@ public struct RouterRules: Sendable {
     /// False: health, metrics and admin only.
     public var servesWebSockets = true
     public var broadcast: BroadcastLimits
+    public var authentication = AuthenticationRules()
 
     public init(broadcast: BroadcastLimits) { self.broadcast = broadcast }
 }
 
 /// What the router is made with.
 public struct RouterOptions: Sendable {
-    public var identity: Identity
+    public var build: Build
     /// The sources as they are now; called for each `/ready`, on a shard's queue.
     public var sources: @Sendable () -> [SourceReport]
     public var isDraining: @Sendable () -> Bool
@@ -58,10 +59,10 @@ public struct RouterOptions: Sendable {
     public var sourceCounters: @Sendable () -> [(name: String, count: Int64)] = { [] }
 
     public init(
-        identity: Identity, sources: @escaping @Sendable () -> [SourceReport],
+        build: Build, sources: @escaping @Sendable () -> [SourceReport],
         isDraining: @escaping @Sendable () -> Bool
     ) {
-        self.identity = identity
+        self.build = build
         self.sources = sources
         self.isDraining = isDraining
     }
@@ -75,10 +76,12 @@ public final class Router: ConnectionDelegate {
     private struct Rules {
         var access: Access
         var servesWebSockets: Bool
+        var authentication: AuthenticationRules
 
         init(_ rules: RouterRules) {
-            access = Access(publicURL: rules.publicURL, allowedOrigins: rules.allowedOrigins)
+            access = Access(publicURL: rules.publicURL, allowedOrigins: rules.allowedOrigins, checksHost: rules.authentication.checker == nil)
             servesWebSockets = rules.servesWebSockets
+            authentication = rules.authentication
         }
     }
     private let rules: Locked<Rules>
@@ -86,6 +89,9 @@ public final class Router: ConnectionDelegate {
     /// Bodies beyond this are read on a queue of their own, so that a large batch does not hold up a shard.
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
+    let tickets: Tickets
+    /// WebSockets of each user.
+    let userConnections = Locked<[String: Int]>([:])
 
     public init(hub: Hub, options: RouterOptions, rules: RouterRules) {
         self.hub = hub
@@ -93,6 +99,7 @@ public final class Router: ConnectionDelegate {
         started = hub.clock.now()
         self.rules = Locked(Rules(rules))
         broadcast = Broadcast(hub: hub, limits: rules.broadcast)
+        tickets = Tickets(clock: hub.clock)
     }
 
     /// Other rules, for requests that come from now on. Any thread.
@@ -101,17 +108,19 @@ public final class Router: ConnectionDelegate {
         broadcast.apply(wanted.broadcast)
     }
 
-    private var access: Access { rules.withLock { $0.access } }
+    var access: Access { rules.withLock { $0.access } }
+    var authentication: AuthenticationRules { rules.withLock { $0.authentication } }
     private var servesWebSockets: Bool { rules.withLock { $0.servesWebSockets } }
 
     enum Endpoint {
         case webSocket(ChannelSet, isOpen: Bool)
+        case ticket
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
 
         var methods: [String] {
             switch self {
-            case .broadcast: ["POST"]
+            case .broadcast, .ticket: ["POST"]
             case .client: ["DELETE"]
             default: ["GET", "HEAD"]
             }
@@ -122,6 +131,14 @@ public final class Router: ConnectionDelegate {
             default: false
             }
         }
+        /// Whether it is for users only.
+        var isForUsers: Bool {
+            switch self {
+            case .webSocket, .ticket: true
+            default: isAdmin
+            }
+        }
+        var isWebSocket: Bool { if case .webSocket = self { true } else { false } }
     }
 
     func endpoint(_ path: String) -> Endpoint? {
@@ -131,6 +148,7 @@ public final class Router: ConnectionDelegate {
         case "/admin/ws/clients": return .clients
         case "/health": return .health
         case "/ready": return .ready
+        case "/ws/ticket": return .ticket
         case "/version": return .version
         case "/ws": return servesWebSockets ? .webSocket([], isOpen: true) : nil
         default: break
@@ -141,31 +159,6 @@ public final class Router: ConnectionDelegate {
         let prefix = "/admin/ws/clients/"
         if path.hasPrefix(prefix), let id = UInt64(path.dropFirst(prefix.count)) { return .client(id) }
         return nil
-    }
-
-    // MARK: ConnectionDelegate
-
-    public func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
-        if case .local(let peer) = peer { return route(head, locally: peer) }
-        let access = access
-        if let refusal = access.refusal(of: head) { return .answer(refusal) }
-        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
-        let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
-        if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
-        guard endpoint.methods.contains(head.method) else {
-            return .answer(
-                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
-        }
-        if endpoint.isAdmin, !peer.isLoopback || Access.isProxied(head) {
-            return .answer(.error(403, "without authentication /admin answers only peers on this machine that come without a proxy"))
-        }
-        switch endpoint {
-        case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, cors)
-        case .broadcast:
-            // Before the body is read. Who was let in a moment earlier hears the same from the hub.
-            return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax)
-        default: return .request(bodyBytesMax: 0)
-        }
     }
 
     public func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
@@ -184,13 +177,14 @@ public final class Router: ConnectionDelegate {
         case .health: response = Response(status: 200, json: #"{"status":"ok"}"#)
         case .ready: response = ready(request.head)
         case .version: response = version()
+        case .ticket: response = ticket(for: request.principal)
         case .webSocket: response = .error(426, "this address speaks WebSocket")
         }
         if !endpoint.isAdmin, !request.peer.isLocal { response?.fields.append(contentsOf: access.crossOriginFields(for: request.head)) }
         return response
     }
 
-    private func preflight(_ endpoint: Endpoint, _ cors: [(String, String)]) -> Response {
+    func preflight(_ endpoint: Endpoint, _ cors: [(String, String)]) -> Response {
         Response(
             status: 204,
             fields: cors + [
@@ -201,7 +195,8 @@ public final class Router: ConnectionDelegate {
 
     // MARK: upgrade
 
-    private func upgrade(_ head: RequestHead, _ channels: ChannelSet, isOpen: Bool, _ cors: [(String, String)]) -> Route {
+    /// - Parameter principal: nil where that is said by the first message.
+    func upgrade(_ head: RequestHead, _ channels: ChannelSet, isOpen: Bool, _ principal: Principal?, _ cors: [(String, String)]) -> Route {
         if options.isDraining() {
             var response = Response.stopping
             response.fields.append(contentsOf: cors)
@@ -209,14 +204,22 @@ public final class Router: ConnectionDelegate {
         }
         do throws(HTTPError) {
             try Handshake.check(head)
-            let offered = head.list("sec-websocket-protocol")
+            let offered = head.list("sec-websocket-protocol").filter { !$0.hasPrefix(Presented.subprotocolPrefix) }
             let subprotocol = offered.first { $0 == Router.subprotocol }
             if !offered.isEmpty, subprotocol == nil {
                 throw HTTPError(400, "none of the offered subprotocols is spoken here; ours is \(Router.subprotocol)")
             }
             var upgrade = Upgrade(
-                subprotocol: subprotocol, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval))
+                subprotocol: subprotocol, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval),
+                principal: principal ?? .unknown)
+            upgrade.awaitsAuthentication = principal == nil
+            // What the address asks for is read as if everything were allowed, and then compared.
+            upgrade.subscription.rights = .everything
             try apply(head.query, to: &upgrade, isOpen: isOpen)
+            upgrade.subscription.rights = upgrade.principal.rights
+            if let principal, let forbidden = upgrade.subscription.channels.channels.first(where: { !principal.rights.allows($0) }) {
+                throw HTTPError(403, "channel \(forbidden.name) is not allowed to you")
+            }
             return .upgrade(upgrade)
         } catch {
             var response = error.response
@@ -245,6 +248,8 @@ public final class Router: ConnectionDelegate {
         for (name, value) in query {
             switch name {
             case "channels" where isOpen: continue
+            case let name where Presented.parameters.contains(name) && authentication.checker != nil: continue
+            case "auth" where value == "message": continue
             case "welcome": upgrade.welcomes = try flag(name, value)
             case "heartbeat":
                 guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value, to: 80))' is not json or ping") }

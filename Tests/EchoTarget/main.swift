@@ -12,7 +12,7 @@ import Protocol
 final class Echo: ConnectionDelegate {
     let acceptsBinary = true
 
-    func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+    func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
         do throws(HTTPError) {
             try Handshake.check(head)
             return .upgrade(Upgrade(subscription: Subscription(statsInterval: 5)))

@@ -32,7 +32,7 @@ final class Desk: ConnectionDelegate {
         }
     }
 
-    func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+    func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
         if let upgrade = upgrades.withLock({ $0[head.path] }) { return .upgrade(upgrade) }
         return head.path == "/refused" ? .answer(.error(404, "nothing here")) : .request(bodyBytesMax: 100_000)
     }

@@ -222,7 +222,7 @@ import Testing
         let body = event(1)
         let head = try head("POST", "/admin/ws/broadcast", [("Idempotency-Key", "k")])
         try onThreads(6) { _ in
-            let request = Request(head: head, body: Array(body.utf8), peer: .local)
+            let request = Request(head: head, body: Array(body.utf8), peer: .local, principal: .anonymous)
             let answer = router.respond(to: request) { _ in }
             texts.withLock { $0.append(answer?.text ?? "later") }
         }

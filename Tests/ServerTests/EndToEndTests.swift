@@ -23,7 +23,7 @@ private final class Site: @unchecked Sendable {  // Sendable because everything 
         let router = Router(
             hub: hub,
             options: RouterOptions(
-                identity: Identity(name: "goleapai-ws", version: "1", commit: "", swift: ""),
+                build: Build(name: "goleapai-ws", version: "1", commit: "", swift: ""),
                 sources: { [] }, isDraining: { false }),
             rules: RouterRules(
                 broadcast: BroadcastLimits(

@@ -38,7 +38,7 @@ private final class Slot: @unchecked Sendable {  // Sendable because the semapho
 extension RouterOptions {
     static func forTests(_ change: (inout RouterOptions) -> Void = { _ in }) -> RouterOptions {
         var options = RouterOptions(
-            identity: Identity(name: "goleapai-ws", version: "1.2.3", commit: "abc", swift: "6"),
+            build: Build(name: "goleapai-ws", version: "1.2.3", commit: "abc", swift: "6"),
             sources: { [] },
             isDraining: { false })
         change(&options)
@@ -56,16 +56,21 @@ extension RouterRules {
 }
 
 extension Router {
+    /// Where a request goes, where that is known at once.
+    func route(_ head: RequestHead, from peer: PeerAddress) -> Route {
+        route(head, from: peer, later: { _ in }) ?? .answer(.error(500, "it is found out later"))
+    }
+
     /// The answer to a request; nil where it becomes a WebSocket.
     func answer(to head: RequestHead, body: String = "", from peer: PeerAddress = .local) throws -> Response? {
         switch route(head, from: peer) {
         case .answer(let response): return response
         case .upgrade: return nil
-        case .request(let most):
+        case .request(let most, let principal):
             guard body.utf8.count <= most else { throw TestFailure("a body of \(body.utf8.count) bytes would not be read") }
             let slot = Slot()
             if let response = respond(
-                to: Request(head: head, body: Array(body.utf8), peer: peer),
+                to: Request(head: head, body: Array(body.utf8), peer: peer, principal: principal),
                 later: {
                     slot.response = $0
                     slot.done.signal()

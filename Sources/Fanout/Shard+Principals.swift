@@ -1,0 +1,141 @@
+// Who a client is, while it is connected: a credential may come late, be renewed, end, or count for less than it did.
+
+import Base
+import Protocol
+
+extension Shard {
+    // MARK: the message `auth`
+
+    /// A client says who it is, for the first time or anew.
+    func authenticate(_ token: String, _ id: JSON?, _ index: UInt32) throws(MessageError) {
+        let client = client(index)
+        let details = client.pointee.details
+        guard !details.isAuthenticating else {
+            throw MessageError(code: .rateLimited, message: "one auth at a time", details: "the one before is not answered yet", id: id)
+        }
+        details.isAuthenticating = true
+        let handle = ClientHandle(index: index, generation: client.pointee.generation)
+        let present = details.awaiting == nil ? details.principal : nil
+        let outcome = delegate.authenticate(token, insteadOf: present, from: details.address) { [self] outcome in
+            post { shard in
+                guard let index = shard.find(handle) else { return }
+                shard.conclude(outcome, id, index)
+            }
+        }
+        if let outcome { conclude(outcome, id, index) }
+    }
+
+    private func conclude(_ outcome: AuthenticationOutcome, _ id: JSON?, _ index: UInt32) {
+        assertOwned()
+        let client = client(index)
+        let details = client.pointee.details
+        details.isAuthenticating = false
+        guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .endAfterFlush]) else { return }
+        switch outcome {
+        case .refused(let why): refuse(MessageError(code: .unauthorized, message: why, details: "", id: id), to: index)
+        case .accepted(let principal):
+            if let upgrade = details.awaiting {
+                details.awaiting = nil
+                details.principal = principal
+                begin(upgrade, id, index)
+            } else {
+                become(principal, index)
+                if client.pointee.flags.isDisjoint(with: [.closing, .ended]) { acknowledge(id, index) }
+            }
+            schedule(index, in: 1)
+        }
+    }
+
+    /// A connection that has said who it is gets what its address asked for.
+    private func begin(_ upgrade: Upgrade, _ id: JSON?, _ index: UInt32) {
+        let rights = client(index).pointee.details.principal.rights
+        if let refusal = delegate.admit(client(index).pointee.details.principal) {
+            client(index).pointee.details.principal = .unknown
+            refuse(MessageError(code: .rateLimited, message: refusal, details: "", id: id), to: index)
+            close(index, .flood)
+            return
+        }
+        guard upgrade.subscription.channels.channels.allSatisfy(rights.allows) else {
+            close(index, .forbidden)
+            return
+        }
+        var subscription = upgrade.subscription
+        subscription.rights = rights
+        acknowledge(id, index, subscription.channels)
+        start(upgrade, with: subscription, index)
+    }
+
+    // MARK: changes from outside
+
+    /// The principals of this shard's clients, each once. On the shard's queue.
+    public func principals() -> [Principal] {
+        assertOwned()
+        var found: [ObjectIdentifier: Principal] = [:]
+        forEachClient { _, client in
+            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]) else { return }
+            let principal = client.pointee.details.principal
+            found[ObjectIdentifier(principal)] = principal
+        }
+        return Array(found.values)
+    }
+
+    /// Lets clients know what has become of their principals. On the shard's queue.
+    public func apply(_ news: [ObjectIdentifier: PrincipalNews]) {
+        assertOwned()
+        var concerned: [(UInt32, PrincipalNews)] = []
+        forEachClient { index, client in
+            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]),
+                let mine = news[ObjectIdentifier(client.pointee.details.principal)]
+            else { return }
+            concerned.append((index, mine))
+        }
+        for (index, news) in concerned {
+            switch news {
+            case .revoked: close(index, .revoked)
+            case .changed(let principal):
+                become(principal, index)
+                if client(index).pointee.flags.isDisjoint(with: [.closing, .ended]) { schedule(index, in: 1) }
+            }
+        }
+    }
+
+    /// A client is somebody else from now on, or the same with other rights. Where it may see less of what it is subscribed to, it is closed:
+    /// what still waits for it was meant for the rights that it had.
+    private func become(_ principal: Principal, _ index: UInt32) {
+        let details = client(index).pointee.details
+        let before = details.subscription
+        details.principal = principal
+        if principal.rights == before.rights { return }
+        var subscription = before
+        subscription.rights = principal.rights
+        let hears = ChannelSet(.requests).isSubset(of: before.effective)
+        let isNarrower = !before.effective.isSubset(of: principal.rights.channels) || hears && principal.rights.owner != nil
+        if isNarrower { return close(index, .forbidden) }
+        subscribe(index, to: subscription, fresh: subscription.effective.subtracting(before.effective))
+    }
+
+    // MARK: time
+
+    /// Ends a client whose time is over: its credential's, or that for saying who it is.
+    /// - Returns: ticks until to look again; nil where it is ended, `.max` where there is no end.
+    func timeLeft(_ index: UInt32) -> UInt32? {
+        let details = client(index).pointee.details
+        if details.awaiting != nil {
+            let waited = tick &- details.awaitingSince
+            // A check under way is waited for, but not for ever.
+            let most = Wheel.ticks(limits.authenticationTime) * (details.isAuthenticating ? 4 : 1)
+            if waited >= most {
+                close(index, .revoked)
+                return nil
+            }
+            return most - waited
+        }
+        guard let expires = details.principal.expires else { return .max }
+        let left = expires.milliseconds - hub.clock.now().milliseconds
+        if left <= 0 {
+            close(index, .tokenExpired)
+            return nil
+        }
+        return UInt32(clamping: left / Int64(Wheel.tickMilliseconds) + 1)
+    }
+}

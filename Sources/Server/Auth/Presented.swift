@@ -1,0 +1,75 @@
+// The credential that a request carries: found, not yet looked at.
+
+import Base
+import Protocol
+
+/// How a request says who it is.
+enum Presented {
+    case nothing
+    case credential(Credential)
+    /// A one-time word for somebody who was looked at a moment ago.
+    case ticket(String)
+    /// It will say so by its first message.
+    case message
+
+    /// Names of query parameters that carry a credential, or promise one.
+    static let parameters: Set<String> = ["ticket", "token", "auth"]
+
+    /// Reads what a request carries.
+    /// - Parameters:
+    ///   - isWebSocket: also by the subprotocol, a ticket, the address or the first message.
+    ///   - takesQueryToken: whether a token may stand in the address.
+    /// - Throws: 400 where it carries several, or one in a way that is not taken; never with the credential in its words.
+    static func read(_ head: RequestHead, isWebSocket: Bool, takesQueryToken: Bool) throws(HTTPError) -> Presented {
+        var found: [Presented] = []
+        for value in head.all("authorization") { found.append(.credential(try authorization(value))) }
+        if isWebSocket {
+            for offered in head.list("sec-websocket-protocol") where offered.hasPrefix(subprotocolPrefix) {
+                found.append(.credential(Credential(value: String(offered.dropFirst(subprotocolPrefix.count)))))
+            }
+            for (name, value) in head.query {
+                switch name {
+                case "ticket": found.append(.ticket(value))
+                case "token":
+                    guard takesQueryToken else {
+                        throw HTTPError(400, "a token in the address is not taken here (auth.query_token); use the Authorization header or a ticket")
+                    }
+                    found.append(.credential(Credential(value: value)))
+                case "auth":
+                    guard value == "message" else { throw HTTPError(400, "auth is not 'message'") }
+                    found.append(.message)
+                default: break
+                }
+            }
+        }
+        guard found.count <= 1 else { throw HTTPError(400, "more than one credential; send one") }
+        return found.first ?? .nothing
+    }
+
+    /// `bearer.<token>` beside the subprotocol: browsers cannot set a header.
+    static let subprotocolPrefix = "bearer."
+
+    private static func authorization(_ value: String) throws(HTTPError) -> Credential {
+        let parts = value.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
+        guard parts.count == 2 else { throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY") }
+        let word = String(parts[1]).trimmingBlanks
+        switch parts[0].lowercased() {
+        // As the gateway has it: a key under the other name is nobody's token.
+        case "bearer": return .token(word)
+        case "apikey": return .apiKey(word)
+        default: throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY")
+        }
+    }
+}
+
+extension Credential {
+    /// A bare value: keys are recognised by how they begin.
+    init(value: String) { self = value.hasPrefix("gla_") ? .apiKey(value) : .token(value) }
+}
+
+extension String {
+    fileprivate var trimmingBlanks: String {
+        let rest = drop { $0 == " " || $0 == "\t" }
+        return String(rest.reversed().drop { $0 == " " || $0 == "\t" }.reversed())
+    }
+}

@@ -1,0 +1,172 @@
+// Which request is whose: from the credential to the principal, and from there to the route.
+
+import Base
+import Fanout
+import Host
+import Protocol
+
+extension Router {
+    // MARK: ConnectionDelegate
+
+    public func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
+        if case .local(let peer) = peer { return route(head, locally: peer) }
+        let access = access
+        if let refusal = access.refusal(of: head) { return .answer(refusal) }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
+        let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
+        if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
+        guard endpoint.methods.contains(head.method) else {
+            return .answer(
+                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
+        }
+        guard endpoint.isForUsers else { return .request(bodyBytesMax: 0) }
+        let authentication = authentication
+        guard let checker = authentication.checker else {
+            if endpoint.isAdmin, !peer.isLoopback || Access.isProxied(head) {
+                return .answer(.error(403, "without authentication /admin answers only peers on this machine that come without a proxy"))
+            }
+            return follow(endpoint, head, .anonymous, cors)
+        }
+        do throws(HTTPError) {
+            let takesQueryToken = authentication.takesQueryToken || peer.isLoopback && !Access.isProxied(head)
+            switch try Presented.read(head, isWebSocket: endpoint.isWebSocket, takesQueryToken: takesQueryToken) {
+            case .nothing: throw HTTPError(401, "who are you? Send a token or an API key of the gateway")
+            case .message: return follow(endpoint, head, nil, cors)
+            case .ticket(let word):
+                guard let principal = tickets.redeem(word) else { throw HTTPError(401, "the ticket does not count; it counts once, for \(Tickets.seconds) s") }
+                return follow(endpoint, head, principal, cors)
+            case .credential(let credential):
+                let finish = { @Sendable [self] (result: Result<Identity, AuthenticationFailure>) -> Route in
+                    switch result {
+                    case .success(let identity): follow(endpoint, head, authentication.principal(of: identity), cors)
+                    case .failure(let failure): .answer(Router.answer(to: failure, cors))
+                    }
+                }
+                let result = checker.authenticate(credential) { later(finish($0)) }
+                return result.map(finish)
+            }
+        } catch {
+            var response = error.response
+            response.fields.append(contentsOf: cors)
+            if error.status == 401 { response.fields.append(contentsOf: Router.challenges) }
+            return .answer(response)
+        }
+    }
+
+    /// Where a request goes, once it is known whose it is.
+    /// - Parameter principal: nil where a WebSocket says so by its first message.
+    private func follow(_ endpoint: Endpoint, _ head: RequestHead, _ principal: Principal?, _ cors: [(String, String)]) -> Route {
+        if endpoint.isAdmin, principal?.isAdmin != true { return .answer(.error(403, "this is for admins", fields: cors)) }
+        switch endpoint {
+        case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, principal, cors)
+        case .broadcast:
+            // Before the body is read. Who was let in a moment earlier hears the same from the hub.
+            return options.isDraining()
+                ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax, principal: principal ?? .unknown)
+        default: return .request(bodyBytesMax: 0, principal: principal ?? .unknown)
+        }
+    }
+
+    private static let challenges = [
+        ("WWW-Authenticate", #"Bearer realm="goleapai-ws""#), ("WWW-Authenticate", #"ApiKey realm="goleapai-ws""#),
+    ]
+
+    /// A stranger learns no more than that it did not work.
+    private static func answer(to failure: AuthenticationFailure, _ cors: [(String, String)]) -> Response {
+        switch failure {
+        case .invalid(let why):
+            Log.info("a credential is refused: \(why)", .credentialRefused)
+            return .error(401, "the credential is not accepted", fields: challenges + cors)
+        case .expired: return .error(401, "the credential has expired", fields: challenges + cors)
+        case .unavailable: return .error(503, "the gateway's database cannot be asked just now", fields: [("Retry-After", "5")] + cors)
+        case .busy: return .error(503, "too many credentials are being looked at", fields: [("Retry-After", "2")] + cors)
+        }
+    }
+
+    public func authenticate(
+        _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
+    ) -> AuthenticationOutcome? {
+        let authentication = authentication
+        guard let checker = authentication.checker else { return .accepted(present ?? .anonymous) }
+        let finish = { @Sendable (result: Result<Identity, AuthenticationFailure>) -> AuthenticationOutcome in
+            switch result {
+            case .success(let identity):
+                let principal = authentication.principal(of: identity)
+                if let present, present.user != principal.user { return .refused("the token is of another user; open another connection") }
+                return .accepted(principal)
+            case .failure(.expired): return .refused("the token has expired")
+            case .failure(.invalid): return .refused("the token is not accepted")
+            case .failure(.unavailable), .failure(.busy): return .refused("the token cannot be looked at just now; try again")
+            }
+        }
+        return checker.authenticate(Credential(value: token)) { later(finish($0)) }.map(finish)
+    }
+
+    // MARK: connections of a user
+
+    public func admit(_ principal: Principal) -> String? {
+        if principal.user.isEmpty { return nil }
+        let most = authentication.connectionsPerUser
+        return userConnections.withLock { counts in
+            let count = counts[principal.user, default: 0]
+            if count >= most { return "limits.connections_per_user (\(most)) is reached" }
+            counts[principal.user] = count + 1
+            return nil
+        }
+    }
+
+    public func release(_ principal: Principal) {
+        if principal.user.isEmpty { return }
+        userConnections.withLock { counts in
+            let left = counts[principal.user, default: 1] - 1
+            counts[principal.user] = left > 0 ? left : nil
+        }
+    }
+
+    // MARK: looking again
+
+    /// Looks again at everybody who is connected: a key that was revoked, a user who is gone or has another role. Call every 20 s or so; any
+    /// thread; returns at once.
+    public func recheck() {
+        let authentication = authentication
+        guard let checker = authentication.checker else { return }
+        hub.ask({ $0.principals() }) { [hub] answers in
+            var known: [ObjectIdentifier: (Principal, Identity)] = [:]
+            for principal in answers.flatMap({ $0 }) {
+                if let identity = Identity(principal) { known[ObjectIdentifier(principal)] = (principal, identity) }
+            }
+            guard !known.isEmpty else { return }
+            let present = known
+            checker.recheck(present.values.map(\.1)) { news in
+                var told: [ObjectIdentifier: PrincipalNews] = [:]
+                for (name, (principal, identity)) in present {
+                    guard let found = news.first(where: { $0.identity == identity }) else { continue }
+                    switch found.news {
+                    case .revoked: told[name] = .revoked
+                    case .role(let role):
+                        let changed = authentication.principal(of: Identity(userID: identity.userID, role: role, kind: identity.kind))
+                        if changed.rights != principal.rights || changed.isAdmin != principal.isAdmin { told[name] = .changed(changed) }
+                    }
+                }
+                let all = told
+                if !all.isEmpty { for shard in hub.shards { shard.post { $0.apply(all) } } }
+            }
+        }
+    }
+
+    // MARK: tickets
+
+    func ticket(for principal: Principal) -> Response {
+        guard let word = tickets.issue(to: principal) else {
+            return .error(429, "too many tickets are outstanding", fields: [("Retry-After", String(Tickets.seconds))])
+        }
+        var writer = JSONWriter()
+        writer.beginObject()
+        writer.key("ticket")
+        writer.string(word)
+        writer.key("expires_in")
+        writer.int(Int64(Tickets.seconds))
+        writer.endObject()
+        return Response(status: 200, json: writer.bytes, fields: [("Cache-Control", "no-store")])
+    }
+}
