@@ -3,6 +3,7 @@
 
 import Base
 import Protocol
+import Synchronization
 import TestSupport
 
 @testable import Fanout
@@ -36,6 +37,32 @@ final class Desk: ConnectionDelegate {
         if let upgrade = upgrades.withLock({ $0[head.path] }) { return .upgrade(upgrade) }
         return head.path == "/refused" ? .answer(.error(404, "nothing here")) : .request(bodyBytesMax: 100_000)
     }
+
+    /// What becomes of each token; of any other the answer is a refusal.
+    let tokens = Locked<[String: Principal]>([:])
+    /// Tokens that are looked at until the test says so.
+    let looks = Locked<[@Sendable () -> Void]>([])
+    let looksLater = Atomic<Bool>(false)
+    let admitted = Locked<[String: Int]>([:])
+
+    func authenticate(
+        _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
+    ) -> AuthenticationOutcome? {
+        let outcome: AuthenticationOutcome = tokens.withLock { $0[token] }.map { .accepted($0) } ?? .refused("no")
+        if !looksLater.load(ordering: .relaxed) { return outcome }
+        looks.withLock { $0.append { later(outcome) } }
+        return nil
+    }
+
+    func admit(_ principal: Principal) -> String? {
+        admitted.withLock {
+            if $0[principal.user, default: 0] >= 2, principal.user == "crowd" { return "too many" }
+            $0[principal.user, default: 0] += 1
+            return nil
+        }
+    }
+
+    func release(_ principal: Principal) { admitted.withLock { $0[principal.user, default: 0] -= 1 } }
 
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
         switch request.head.path {
