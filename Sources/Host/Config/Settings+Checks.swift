@@ -3,7 +3,7 @@
 extension SettingsLoader {
     mutating func check() {
         checkServer()
-        checkVersion()
+        checkAccess()
         let websocket = settings.websocket
         require(
             websocket.clientTimeout > websocket.heartbeatInterval, "websocket.client_timeout", or: "websocket.heartbeat_interval",
@@ -37,18 +37,32 @@ extension SettingsLoader {
         }
     }
 
-    /// Refuses what would be served otherwise than it says: a key that promises protection must not be ignored.
-    private mutating func checkVersion() {
-        let promise = "this version serves auth.mode none on loopback addresses only, without TLS"
-        require(settings.auth.mode == .none, "auth.mode", or: "auth.mode", "gateway is not possible yet: \(promise)")
-        require(!settings.server.tls.enabled, "server.tls.enabled", or: "server.tls.enabled", "true is not possible yet: \(promise)")
-        require(
-            !settings.auth.allowAnonymous, "auth.allow_anonymous", or: "auth.allow_anonymous", "true is not possible yet: \(promise)")
-        for host in settings.server.host where settings.auth.mode == .none && !IPLiteral.isLoopback(host) {
+    /// Who may connect, and whether that is meant.
+    private mutating func checkAccess() {
+        let auth = settings.auth
+        require(!settings.server.tls.enabled, "server.tls.enabled", or: "server.tls.enabled", "true is not possible yet: this version serves without TLS")
+        if auth.mode == .gateway {
             require(
-                false, "server.host", or: "server.host",
-                "\(host) is not a loopback address, and auth.mode none would serve everybody who reaches it; use 127.0.0.1 or ::1 "
-                    + "(auth.allow_anonymous: true will allow it, but \(promise))")
+                !auth.jwtSecret.isEmpty, "auth.jwt_secret", or: "auth.mode",
+                "is empty, so no token could be checked; set auth.jwt_secret_file to a file with the gateway's secret, or pass it as a systemd credential")
+            require(!auth.jwtIssuer.isEmpty, "auth.jwt_issuer", or: "auth.mode", "is empty; tokens of the gateway name goleapai-gateway")
+            if auth.allowAnonymous {
+                warnings.append(.init(origin(of: "auth.allow_anonymous"), "auth.allow_anonymous", "has no effect with auth.mode gateway"))
+            }
+            return
+        }
+        for host in settings.server.host where !IPLiteral.isLoopback(host) {
+            if auth.allowAnonymous {
+                warnings.append(
+                    .init(
+                        origin(of: "server.host", "auth.allow_anonymous"), "server.host",
+                        "\(host) is not a loopback address: everybody who reaches it sees everything (auth.mode none, auth.allow_anonymous)"))
+            } else {
+                require(
+                    false, "server.host", or: "server.host",
+                    "\(host) is not a loopback address, and auth.mode none would serve everybody who reaches it; set auth.mode: gateway, "
+                        + "use 127.0.0.1 or ::1, or say auth.allow_anonymous: true")
+            }
         }
     }
 
