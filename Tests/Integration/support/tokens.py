@@ -1,0 +1,69 @@
+"""Credentials of the gateway: the samples, and tokens of our own, signed as the gateway signs them."""
+
+import base64
+import hashlib
+import hmac
+import json
+import sqlite3
+import time
+import uuid
+
+from .gateway import FIXTURES, create
+
+KEYS = json.loads((FIXTURES / "keys.json").read_text())
+SECRET = KEYS["jwt"]["secret"]
+ISSUER = KEYS["jwt"]["issuer"]
+
+
+def part(value):
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def sign(claims, secret=SECRET, header=None):
+    head = part(json.dumps(header or {"alg": "HS256", "typ": "JWT"}).encode()) + "." + part(json.dumps(claims).encode())
+    return head + "." + part(hmac.new(secret.encode(), head.encode(), hashlib.sha256).digest())
+
+
+def token(user, role="user", seconds=3600, **changes):
+    """A token that counts for so many seconds."""
+    now = int(time.time())
+    claims = {"user_id": user, "email": "x@example.test", "role": role, "iss": ISSUER, "sub": user, "iat": now, "nbf": now, "exp": now + seconds}
+    claims.update(changes)
+    return sign({name: value for name, value in claims.items() if value is not None})
+
+
+class Accounts:
+    """A gateway's database with users and keys that tests make and take away."""
+
+    def __init__(self, path):
+        self.path = path
+        if not path.exists():
+            create(path)
+
+    def execute(self, statement, parameters=()):
+        connection = sqlite3.connect(self.path, timeout=10)
+        with connection:
+            connection.execute(statement, parameters)
+        connection.close()
+
+    def insert(self, table, values):
+        self.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
+
+    def user(self, role="user", active=True):
+        identifier = str(uuid.uuid4())
+        now = "2026-03-02 14:29:45+00:00"
+        self.insert("users", {
+            "id": identifier, "email": f"{identifier}@example.test", "password_hash": "x", "name": "x", "role": role, "active": int(active),
+            "created_at": now, "updated_at": now})
+        return identifier
+
+    def key(self, user, **changes):
+        """A key without a bcrypt hash, so that looking at it costs nothing."""
+        key = "gla_" + part(uuid.uuid4().bytes + uuid.uuid4().bytes)
+        now = "2026-03-02 14:29:45+00:00"
+        values = {
+            "id": str(uuid.uuid4()), "user_id": user, "key_hash": hashlib.sha256(key.encode()).hexdigest(), "name": "x",
+            "key_bcrypt": "", "key_preview": key[:12] + "...", "permissions": "read", "rate_limit": 60, "expires_at": "0001-01-01 00:00:00+00:00", "active": 1, "created_at": now, "updated_at": now}
+        values.update(changes)
+        self.insert("api_keys", values)
+        return key, values["id"]
