@@ -1,16 +1,11 @@
-// The gateway's database as a file that comes, goes, and may be another one the next time.
+// The gateway's database, and what the sources have prepared on it.
 
-import Base
-import Glibc
 import Storage
 
 /// Keeps a connection to the file that stands at the path, and the statements on it. Owner: one thread at a time.
 final class GatewayDatabase {
-    /// Which file it is, whatever its name.
-    struct FileID: Equatable {
-        let device: UInt64
-        let inode: UInt64
-    }
+    typealias FileID = DatabaseFile.FileID
+    typealias State = DatabaseFile.State
 
     /// A connection and what is prepared on it.
     struct Session {
@@ -21,85 +16,29 @@ final class GatewayDatabase {
         var providers: ProviderQueries?
     }
 
-    enum State {
-        case open
-        /// The path names another file than the open one, which can still be read, to its end.
-        case replaced
-        /// The path names nothing that can be read; the open file, if there is one, still can.
-        case failing(String)
-    }
-
-    let path: String
     var session: Session?
-    private let busyMilliseconds: Int32
+    private let file: DatabaseFile
 
     /// - Parameter busyMilliseconds: how long a call waits for a writer's lock.
     init(path: String, busyMilliseconds: Int32 = 20) {
-        self.path = path
-        self.busyMilliseconds = busyMilliseconds
+        file = DatabaseFile(path: path, busyMilliseconds: busyMilliseconds)
     }
+
+    var path: String { file.path }
 
     /// Looks at the path, and opens the file where none is open. Costs one stat(2) when nothing has changed.
     func look() -> State {
-        let found: FileID
-        switch fileAtPath() {
-        case .success(let file): found = file
-        case .failure(let failure): return .failing(failure.sentence)
-        }
-        // While it is open its inode cannot be given to another file.
-        if let session { return session.file == found ? .open : .replaced }
-        do throws(DatabaseError) {
-            let connection = try Connection(path: path, busyMilliseconds: busyMilliseconds)
-            // SQLite opens by name as well: only if the name stood still meanwhile is it known which file that was.
-            guard case .success(found) = fileAtPath() else { return .failing("the database \(path) is just being replaced") }
-            session = Session(connection: connection, file: found)
-            return .open
-        } catch {
-            return .failing(sentence(error))
-        }
+        let state = file.look()
+        if session == nil, let open = file.open { session = Session(connection: open.connection, file: open.file) }
+        return state
     }
 
     /// Lets go of the open file.
-    func close() { session = nil }
-
-    private struct Missing: Error { let sentence: String }
-
-    private func fileAtPath() -> Result<FileID, Missing> {
-        var status = stat()
-        guard stat(path, &status) == 0 else {
-            switch errno {
-            case ENOENT, ENOTDIR: return .failure(Missing(sentence: "the database \(path) does not exist"))
-            case EACCES: return .failure(Missing(sentence: "no permission to reach the database \(path)"))
-            case let code: return .failure(Missing(sentence: "the database \(path): \(SystemError.text(of: code))"))
-            }
-        }
-        guard status.st_mode & S_IFMT == S_IFREG else { return .failure(Missing(sentence: "the database \(path) is not a file")) }
-        return .success(FileID(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)))
+    func close() {
+        session = nil
+        file.close()
     }
 
     /// What an error means to whoever has to mend it.
-    func sentence(_ error: DatabaseError) -> String {
-        if error.isBusy { return "the database \(path) is locked by a writer" }
-        switch error.code.primary {
-        case DatabaseError.Code.notADatabase.rawValue:
-            return "\(path) is not an SQLite database"
-        case DatabaseError.Code.corrupt.rawValue:
-            return "the database \(path) is damaged, or is just being overwritten: \(error.message)"
-        case DatabaseError.Code.interrupted.rawValue:
-            return "a read of the database \(path) took too long and was ended"
-        case DatabaseError.Code.error.rawValue:
-            // SQLite names what is missing: "no such table: request_logs", "no such column: r.success".
-            return "the database \(path) is not a gateway's, or not set up yet: \(error.message)"
-        default: break
-        }
-        if access(path, R_OK) != 0 { return "no permission to read the database \(path)" }
-        if error.code == .readOnlyRollback || access("\(path)-journal", F_OK) == 0 {
-            return "the database \(path) has a hot journal of a writer that died; starting the gateway rolls it back"
-        }
-        if error.code == .walWithoutWriter || access("\(path)-wal", F_OK) == 0 {
-            return "the database \(path) uses a write-ahead log and no gateway has it open, so that it cannot be read without "
-                + "write permission; starting the gateway makes it readable"
-        }
-        return "the database \(path) cannot be read: \(error.message) (SQLite \(error.code.rawValue))"
-    }
+    func sentence(_ error: DatabaseError) -> String { file.sentence(error) }
 }
