@@ -25,11 +25,14 @@ let package = Package(
         // C libraries: module maps, and wrappers only for what Swift cannot import.
         .target(name: "CLinux"),
         .target(name: "CVersion", cSettings: commitMacro),
+        .systemLibrary(name: "CCrypt", providers: [.apt(["libcrypt-dev"])]),
+        .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
 
         module("Base", uses: ["CLinux", "CVersion"]),
+        module("Crypto", uses: ["COpenSSL", "CCrypt"]),
         module("Protocol", uses: ["Base"]),
         module("Storage", uses: ["Base", "CSQLite"]),
         module("Host", uses: ["Base", "CLinux", "CSystemd", "CYAML"]),
@@ -52,6 +55,7 @@ let package = Package(
             name: "TestSupport", dependencies: ["Base", "Protocol", "Fanout"], path: "Tests/TestSupport", swiftSettings: strict),
 
         tests(of: "Base", uses: ["Base", "TestSupport"]),
+        tests(of: "Crypto", uses: ["Crypto", "TestSupport"]),
         tests(of: "Protocol", uses: ["Protocol", "TestSupport"]),
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
         tests(of: "Host", uses: ["TestSupport", "Host", "Base"]),
