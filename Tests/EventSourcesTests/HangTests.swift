@@ -1,51 +1,12 @@
 // A disk that does not answer, and a sink that does not return: what the control side makes of either.
 
 import Base
-import CSQLite
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import EventSources
-
-/// An SQLite file layer that is the usual one, except that reads of files with `hanging` in their name wait for the gate.
-enum HangingDisk {
-    static let isClosed = Atomic<Bool>(false)
-    static let waiting = Atomic<Int>(0)
-
-    /// The usual layer and its methods. Written before the layer is registered and at the first open, by the test's own
-    /// thread before others come; SQLite keeps the addresses, so both live on the heap for good.
-    nonisolated(unsafe) private static var usual: UnsafeMutablePointer<sqlite3_vfs>?
-    nonisolated(unsafe) private static var usualMethods: UnsafePointer<sqlite3_io_methods>?
-    nonisolated(unsafe) private static let methods = UnsafeMutablePointer<sqlite3_io_methods>.allocate(capacity: 1)
-
-    static let installed: Bool = {
-        guard let found = sqlite3_vfs_find(nil) else { return false }
-        usual = found
-        let layer = UnsafeMutablePointer<sqlite3_vfs>.allocate(capacity: 1)
-        layer.initialize(to: found.pointee)
-        layer.pointee.zName = UnsafePointer(strdup("hanging"))
-        layer.pointee.xOpen = { _, name, file, flags, outFlags in
-            guard let usual = HangingDisk.usual, let open = usual.pointee.xOpen else { return SQLITE_ERROR }
-            let code = open(usual, name, file, flags, outFlags)
-            if code == SQLITE_OK, flags & SQLITE_OPEN_MAIN_DB != 0, let name, let file, strstr(name, "hanging") != nil {
-                if HangingDisk.usualMethods == nil, let usual = file.pointee.pMethods {
-                    HangingDisk.usualMethods = usual
-                    HangingDisk.methods.initialize(to: usual.pointee)
-                    HangingDisk.methods.pointee.xRead = { file, buffer, count, offset in
-                        HangingDisk.waiting.wrappingAdd(1, ordering: .relaxed)
-                        while HangingDisk.isClosed.load(ordering: .acquiring) { usleep(1000) }
-                        HangingDisk.waiting.wrappingSubtract(1, ordering: .relaxed)
-                        return HangingDisk.usualMethods?.pointee.xRead?(file, buffer, count, offset) ?? SQLITE_ERROR
-                    }
-                }
-                file.pointee.pMethods = UnsafePointer(HangingDisk.methods)
-            }
-            return code
-        }
-        return sqlite3_vfs_register(layer, 1) == SQLITE_OK
-    }()
-}
 
 /// A sink that does not return from `publish` until it is let.
 final class StuckSink: EventSink {
@@ -79,8 +40,8 @@ final class StuckSink: EventSink {
         try await until { sink.requests.count == 1 }
 
         // Written beforehand, so that only the sampler meets the gate.
-        HangingDisk.isClosed.store(true, ordering: .releasing)
-        try await until { HangingDisk.waiting.load(ordering: .relaxed) > 0 }
+        HangingDisk.hang(database.path)
+        try await until { HangingDisk.isWaitedFor(database.path) }
         clock.advance(milliseconds: 4000)
         sampler.beat(1)
         try await until { sampler.lastBeat == 1 }
@@ -92,7 +53,7 @@ final class StuckSink: EventSink {
         #expect(sink.gaps == ["stats source_lag", "providers source_lag", "requests source_lag"])
         #expect(sampler.status().allSatisfy { $0.state == .failing && $0.why.hasSuffix("does not come back") })
 
-        HangingDisk.isClosed.store(false, ordering: .releasing)
+        HangingDisk.release(database.path)
         database.insert([TestRow(id: uuid(2), at: clock.now())])
         try await until { sink.requests.count == 2 }
         try await until { sampler.status().allSatisfy { $0.state == .working } }
