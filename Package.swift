@@ -38,7 +38,7 @@ let package = Package(
         module("Host", uses: ["Base", "CLinux", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
-        module("Server", uses: ["Base", "Protocol", "Host", "Fanout"]),
+        module("Server", uses: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
         .executableTarget(
             name: "Daemon",
@@ -60,7 +60,7 @@ let package = Package(
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
         tests(of: "Host", uses: ["TestSupport", "Host", "Base"]),
         tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),
-        tests(of: "Server", uses: ["Base", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
+        tests(of: "Server", uses: ["Base", "CCrypt", "Crypto", "CSQLite", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
         tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Daemon"]),
