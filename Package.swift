@@ -42,7 +42,7 @@ let package = Package(
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
         .executableTarget(
             name: "Daemon",
-            dependencies: ["Base", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo"],
+            dependencies: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo"],
             swiftSettings: strict),
 
         // The connection code of the daemon as an echo server: what the conformance suite talks to.

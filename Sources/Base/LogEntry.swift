@@ -35,6 +35,8 @@ public struct LogField: Sendable, Equatable {
     public static func client(_ id: UInt64) -> LogField { LogField("CLIENT_ID", "\(id)") }
     /// Without port.
     public static func remoteAddress(_ host: String) -> LogField { LogField("REMOTE_ADDR", host) }
+    /// Of the gateway's `users`.
+    public static func user(_ id: String) -> LogField { LogField("USER_ID", id) }
     public static func channel(_ name: String) -> LogField { LogField("CHANNEL", name) }
     /// A source as `/ready` names it.
     public static func source(_ name: String) -> LogField { LogField("SOURCE", name) }

@@ -34,6 +34,9 @@ final class GatewaySources: Sendable {
         hub.setStatsSource(bridge)
     }
 
+    /// The gateway's database as these settings name it; `load` has seen to it that they do.
+    func databasePath(_ settings: Settings) -> String { demoDatabase ?? DatabasePath.path(of: settings.database.connection) ?? "" }
+
     /// Begins to read. Once.
     func start(_ settings: Settings) throws {
         if let error = sampler.start() { throw error }

@@ -57,6 +57,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     let router: Router
     let shards: [Shard]
     let sources: GatewaySources
+    let access = GatewayAccess()
     let heartbeat: Heartbeat
     let statusLine: StatusLine
     let acceptors: AcceptorPool
@@ -80,7 +81,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
                 name: Version.name, version: Version.number, commit: Version.commit, swift: Version.swift),
             sources: { sources.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
         routing.sourceCounters = { sources.counts }
-        let router = Router(hub: hub, options: routing, rules: RouterRules(running))
+        let router = Router(hub: hub, options: routing, rules: RouterRules(running, try access.apply(running, databasePath: sources.databasePath(running))))
         self.router = router
         let count = running.server.shards > 0 ? running.server.shards : Socket.affinityCount
         var shards: [Shard] = []
@@ -91,10 +92,12 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         (addresses, publishing) = (sockets.addresses, sockets.publishing)
         acceptors = try Service.accept(from: sockets, shards)
         statusLine = StatusLine(hub: hub, sources: { sources.status() })
-        heartbeat = Service.heartbeat(hub, bridge, sources, statusLine)
+        heartbeat = Service.heartbeat(hub, bridge, sources, router, statusLine)
     }
 
-    private static func heartbeat(_ hub: Hub, _ bridge: SourceBridge, _ sources: GatewaySources, _ statusLine: StatusLine) -> Heartbeat {
+    private static func heartbeat(
+        _ hub: Hub, _ bridge: SourceBridge, _ sources: GatewaySources, _ router: Router, _ statusLine: StatusLine
+    ) -> Heartbeat {
         let manager = ServiceManager()
         // The control side of the sampler: the sampler itself may sit in a read of a disk that hangs, which is no fault of ours.
         let sampler = Heartbeat.Part(name: "sampler", ask: { bridge.askSampler($0) }, answered: { bridge.samplerAnswered })
@@ -103,6 +106,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
             everySecond: {
                 hub.expire()
                 sources.check()
+                router.recheckIfDue()
                 Log.reportSuppressed()
                 if !Service.draining.load(ordering: .relaxed), let news = statusLine.news() { manager.status(news) }
             })

@@ -94,7 +94,13 @@ extension Service {
         running = live
         Log.configure(live.log)
         hub.apply(Limits(live))
-        router.apply(RouterRules(live))
+        do {
+            router.apply(RouterRules(live, try access.apply(live, databasePath: sources.databasePath(live))))
+            // Who was let in by other rules is looked at by these.
+            router.recheck()
+        } catch {
+            Log.error("credentials cannot be checked: \(error); nothing was changed about who may connect", .reloadFailed)
+        }
         // Untouched sources are not disturbed.
         if before.sources != live.sources || before.database != live.database || before.broadcast.maxEventBytes != live.broadcast.maxEventBytes {
             sources.apply(live)
@@ -117,7 +123,7 @@ extension Service {
 }
 
 extension RouterRules {
-    init(_ settings: Settings) {
+    init(_ settings: Settings, _ authentication: AuthenticationRules) {
         self.init(
             broadcast: BroadcastLimits(
                 eventsPerSecond: settings.broadcast.eventsPerSecond, burst: settings.broadcast.burst,
@@ -125,5 +131,6 @@ extension RouterRules {
         publicURL = settings.server.publicURL
         allowedOrigins = settings.server.allowedOrigins
         servesWebSockets = settings.websocket.enabled
+        self.authentication = authentication
     }
 }

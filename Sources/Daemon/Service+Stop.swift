@@ -68,7 +68,9 @@ private final class Drain: @unchecked Sendable {  // Sendable because mutable st
 
     /// Each on a thread of its own: a read that hangs holds the thread that waits for it.
     private func stopSources() {
-        let stops: [@Sendable () -> Void] = [{ [service] in service.sources.stop() }, { [service] in service.demo?.stop() }]
+        let stops: [@Sendable () -> Void] = [
+            { [service] in service.sources.stop() }, { [service] in service.access.stop() }, { [service] in service.demo?.stop() },
+        ]
         for stop in stops {
             sources.enter()
             let failure = Thread.start(named: "stop") { [sources] in

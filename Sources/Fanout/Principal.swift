@@ -32,16 +32,16 @@ public final class Principal: Sendable {
     public let isAdmin: Bool
     /// After this instant it is nobody any more; nil: no end.
     public let expires: Instant?
-    /// What the one who made it knows it by, for looking at it again; empty where there is nothing to look at.
-    public let reference: String
+    /// What the one who made it knows it by, for looking at it again; nil where there is nothing to look at.
+    public let identity: (any Sendable)?
 
-    public init(user: String, role: String, rights: Rights, isAdmin: Bool, expires: Instant? = nil, reference: String = "") {
+    public init(user: String, role: String, rights: Rights, isAdmin: Bool, expires: Instant? = nil, identity: (any Sendable)? = nil) {
         self.user = user
         self.role = role
         self.rights = rights
         self.isAdmin = isAdmin
         self.expires = expires
-        self.reference = reference
+        self.identity = identity
     }
 
     /// Whoever reaches the port, where nobody is asked who they are.

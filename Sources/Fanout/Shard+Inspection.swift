@@ -8,6 +8,7 @@ import Protocol
 public struct ClientDescription: Sendable {
     public let id: UInt64
     public let address: PeerAddress
+    public let principal: Principal
     public let userAgent: String
     public let subscription: Subscription
     /// Spans in its ring.
@@ -47,7 +48,7 @@ extension Shard {
             let details = client.pointee.details
             found.append(
                 ClientDescription(
-                    id: details.id, address: details.address, userAgent: details.userAgent, subscription: details.subscription,
+                    id: details.id, address: details.address, principal: details.principal, userAgent: details.userAgent, subscription: details.subscription,
                     waiting: client.pointee.ring.depth,
                     behind: client.pointee.flags.contains(.behind) ? cursor - client.pointee.cursor : 0, dropped: client.pointee.dropped,
                     bytesSent: client.pointee.bytesSent, since: details.since))

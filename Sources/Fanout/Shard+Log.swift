@@ -95,5 +95,8 @@ extension Shard {
 
     private static func fields(of channels: ChannelSet) -> [LogField] { channels.channels.map { .channel($0.name) } }
 
-    private func fields(of details: ClientDetails) -> [LogField] { [.client(details.id), .remoteAddress(details.address.host)] }
+    private func fields(of details: ClientDetails) -> [LogField] {
+        let user = details.principal.user
+        return [.client(details.id), .remoteAddress(details.address.host)] + (user.isEmpty ? [] : [.user(user)])
+    }
 }

@@ -4,6 +4,7 @@ import Base
 import Fanout
 import Host
 import Protocol
+import Synchronization
 
 /// What `/version` tells.
 public struct Build: Sendable {
@@ -90,6 +91,8 @@ public final class Router: ConnectionDelegate {
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
     let tickets: Tickets
+    /// When those who are connected were looked at last. The heartbeat loop's.
+    let rechecked = Atomic<UInt64>(0)
     /// WebSockets of each user.
     let userConnections = Locked<[String: Int]>([:])
 

@@ -76,8 +76,8 @@ public final class Authenticator: Sendable {
     /// - Returns: the verdict, where it needs neither the database nor bcrypt.
     /// - Complexity: about 20 microseconds for a token, 2 for an API key.
     public func authenticate(
-        _ credential: Credential, later: @escaping @Sendable (Result<Principal, AuthenticationFailure>) -> Void
-    ) -> Result<Principal, AuthenticationFailure>? {
+        _ credential: Credential, later: @escaping @Sendable (Result<Identity, AuthenticationFailure>) -> Void
+    ) -> Result<Identity, AuthenticationFailure>? {
         switch credential {
         case .token(let text):
             let (secret, issuer, generation) = desk.withLock { ($0.options.secret, $0.options.issuer, $0.secretGeneration) }
@@ -100,12 +100,12 @@ public final class Authenticator: Sendable {
     /// The gateway's keys have 47 bytes.
     private static let keyBytesMax = 256
 
-    private func refuse(_ failure: AuthenticationFailure) -> Result<Principal, AuthenticationFailure> {
+    private func refuse(_ failure: AuthenticationFailure) -> Result<Identity, AuthenticationFailure> {
         desk.withLock { $0.count(failure) }
         return .failure(failure)
     }
 
-    private func ask(_ subject: Subject, _ waiter: Waiter, key: () -> Secret?) -> Result<Principal, AuthenticationFailure>? {
+    private func ask(_ subject: Subject, _ waiter: Waiter, key: () -> Secret?) -> Result<Identity, AuthenticationFailure>? {
         let (now, wall) = (clock.monotonic(), clock.now())
         let result = desk.withLock { $0.ask(subject, waiter, key: key, at: now, wall) }
         if result == nil {
@@ -118,10 +118,10 @@ public final class Authenticator: Sendable {
     /// Looks at open connections again: whose credential was revoked or has ended, whose role is another one. Reads the database
     /// whatever is remembered.
     ///
-    /// - Parameter later: called once, from a thread of ours, with one entry per principal, in order. Must not block.
+    /// - Parameter later: called once, from a thread of ours, with one entry per identity, in order. Must not block.
     /// - Returns: false where so many rounds are waiting already that this one is not begun; then `later` is never called.
-    public func recheck(_ principals: [Principal], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool {
-        let job = RecheckJob(principals, at: clock.monotonic(), later: later)
+    public func recheck(_ identities: [Identity], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool {
+        let job = RecheckJob(identities, at: clock.monotonic(), later: later)
         guard desk.withLock({ $0.add(job) }) else { return false }
         readBell.ring()
         controlBell.ring()

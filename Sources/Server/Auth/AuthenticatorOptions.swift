@@ -67,7 +67,7 @@ public struct AuthenticatorCounters: Sendable, Equatable {
 
     init() { refused = Dictionary(uniqueKeysWithValues: RefusalReason.allCases.map { ($0.rawValue, 0) }) }
 
-    mutating func count(_ result: Result<Principal, AuthenticationFailure>) {
+    mutating func count(_ result: Result<Identity, AuthenticationFailure>) {
         switch result {
         case .success: accepted += 1
         case .failure(.invalid(let reason)): refused[reason.rawValue, default: 0] += 1

@@ -8,7 +8,7 @@ import Crypto
 struct Waiter: Sendable {
     /// nil for an API key.
     let token: SignedToken?
-    let later: @Sendable (Result<Principal, AuthenticationFailure>) -> Void
+    let later: @Sendable (Result<Identity, AuthenticationFailure>) -> Void
 }
 
 /// An answer to be given once the desk is no longer locked.
@@ -121,15 +121,15 @@ struct CredentialDesk {
     /// - Returns: nil where the waiter will be called.
     mutating func ask(
         _ subject: Subject, _ waiter: Waiter, key: () -> Secret?, at now: UInt64, _ wall: Instant
-    ) -> Result<Principal, AuthenticationFailure>? {
-        func decided(_ result: Result<Principal, AuthenticationFailure>) -> Result<Principal, AuthenticationFailure> {
+    ) -> Result<Identity, AuthenticationFailure>? {
+        func decided(_ result: Result<Identity, AuthenticationFailure>) -> Result<Identity, AuthenticationFailure> {
             counters.count(result)
             return result
         }
         if isStopped { return decided(.failure(.unavailable(CredentialDesk.stopping))) }
         if let known = accepted[subject], CredentialDesk.isWithin(options.limits.acceptedMilliseconds, since: known.at, now) {
             counters.hits += 1
-            return decided(Verdicts.principal(waiter.token, known.row, at: wall))
+            return decided(Verdicts.identity(waiter.token, known.row, at: wall))
         }
         if let known = refused[subject], CredentialDesk.isWithin(options.limits.refusedMilliseconds, since: known.at, now) {
             counters.hits += 1
@@ -150,11 +150,11 @@ struct CredentialDesk {
     /// What still counts without the database.
     private mutating func remembered(
         _ subject: Subject, _ waiter: Waiter, at now: UInt64, _ wall: Instant
-    ) -> Result<Principal, AuthenticationFailure> {
+    ) -> Result<Identity, AuthenticationFailure> {
         let limit = options.limits.awayMilliseconds
         if let known = accepted[subject], CredentialDesk.isWithin(limit, since: known.at, now) {
             counters.fromMemory += 1
-            return Verdicts.principal(waiter.token, known.row, at: wall)
+            return Verdicts.identity(waiter.token, known.row, at: wall)
         }
         if let known = refused[subject], CredentialDesk.isWithin(limit, since: known.at, now) {
             counters.fromMemory += 1
@@ -168,7 +168,7 @@ struct CredentialDesk {
 
     /// Takes a subject off the table; each waiter gets what `result` makes of it.
     private mutating func settle(
-        _ subject: Subject, _ result: (Waiter) -> Result<Principal, AuthenticationFailure>
+        _ subject: Subject, _ result: (Waiter) -> Result<Identity, AuthenticationFailure>
     ) -> [Answer] {
         guard let entry = pending.removeValue(forKey: subject) else { return [] }
         waiting -= entry.waiters.count
@@ -300,7 +300,7 @@ struct CredentialDesk {
     private mutating func accept(_ subject: Subject, _ row: CredentialRow, _ readAt: UInt64, _ wall: Instant) -> [Answer] {
         accepted.put(Accepted(row: row, at: readAt), for: subject)
         refused.remove(subject)
-        return settle(subject) { Verdicts.principal($0.token, row, at: wall) }
+        return settle(subject) { Verdicts.identity($0.token, row, at: wall) }
     }
 
     private mutating func refuse(_ subject: Subject, _ failure: AuthenticationFailure, _ readAt: UInt64) -> [Answer] {

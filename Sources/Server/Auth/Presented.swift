@@ -25,7 +25,7 @@ enum Presented {
         for value in head.all("authorization") { found.append(.credential(try authorization(value))) }
         if isWebSocket {
             for offered in head.list("sec-websocket-protocol") where offered.hasPrefix(subprotocolPrefix) {
-                found.append(.credential(Credential(value: String(offered.dropFirst(subprotocolPrefix.count)))))
+                found.append(.credential(Credential(text: String(offered.dropFirst(subprotocolPrefix.count)))))
             }
             for (name, value) in head.query {
                 switch name {
@@ -34,7 +34,7 @@ enum Presented {
                     guard takesQueryToken else {
                         throw HTTPError(400, "a token in the address is not taken here (auth.query_token); use the Authorization header or a ticket")
                     }
-                    found.append(.credential(Credential(value: value)))
+                    found.append(.credential(Credential(text: value)))
                 case "auth":
                     guard value == "message" else { throw HTTPError(400, "auth is not 'message'") }
                     found.append(.message)
@@ -60,11 +60,6 @@ enum Presented {
         default: throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY")
         }
     }
-}
-
-extension Credential {
-    /// A bare value: keys are recognised by how they begin.
-    init(value: String) { self = value.hasPrefix("gla_") ? .apiKey(value) : .token(value) }
 }
 
 extension String {

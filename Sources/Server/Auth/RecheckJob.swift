@@ -7,7 +7,7 @@ import Base
 ///
 /// `@unchecked Sendable` because it is handed from the caller to the reader, and from there to whoever tells; never used by two at once.
 final class RecheckJob: @unchecked Sendable {
-    private let principals: [Principal]
+    private let identities: [Identity]
     /// Each once, in order.
     private let subjects: [Subject]
     private var rows: [Subject: CredentialRow] = [:]
@@ -15,12 +15,12 @@ final class RecheckJob: @unchecked Sendable {
     /// When something of it was done last.
     var since: UInt64
 
-    init(_ principals: [Principal], at now: UInt64, later: @escaping @Sendable ([Recheck]) -> Void) {
-        self.principals = principals
+    init(_ identities: [Identity], at now: UInt64, later: @escaping @Sendable ([Recheck]) -> Void) {
+        self.identities = identities
         self.later = later
         since = now
         var seen: Set<Subject> = []
-        subjects = principals.map(Verdicts.subject).filter { seen.insert($0).inserted }
+        subjects = identities.map(Verdicts.subject).filter { seen.insert($0).inserted }
     }
 
     var isComplete: Bool { rows.count == subjects.count }
@@ -35,11 +35,11 @@ final class RecheckJob: @unchecked Sendable {
     /// Tells what has come out. Called once, not under a lock; or `tell(unknown:)`.
     func tell(secretGeneration: UInt64, at now: Instant) {
         later(
-            principals.map { principal in
-                guard let row = rows[Verdicts.subject(of: principal)] else { return .unknown("the database was not asked") }
-                return Verdicts.recheck(principal, row, secretGeneration: secretGeneration, at: now)
+            identities.map { identity in
+                guard let row = rows[Verdicts.subject(of: identity)] else { return .unknown("the database was not asked") }
+                return Verdicts.recheck(identity, row, secretGeneration: secretGeneration, at: now)
             })
     }
 
-    func tell(unknown why: String) { later(principals.map { _ in .unknown(why) }) }
+    func tell(unknown why: String) { later(identities.map { _ in .unknown(why) }) }
 }

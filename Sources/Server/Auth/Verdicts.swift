@@ -6,7 +6,7 @@ import Base
 public enum Recheck: Sendable, Equatable {
     case unchanged
     /// Goes on with another role, or a key with another end.
-    case changed(Principal)
+    case changed(Identity)
     /// To be closed.
     case ended(AuthenticationFailure)
     /// The database cannot be asked. A sentence that says what is the matter.
@@ -22,20 +22,20 @@ struct SignedToken: Sendable {
 enum Verdicts {
     /// - Parameter token: nil for an API key.
     /// - Parameter row: not refused already.
-    static func principal(_ token: SignedToken?, _ row: CredentialRow, at now: Instant) -> Result<Principal, AuthenticationFailure> {
+    static func identity(_ token: SignedToken?, _ row: CredentialRow, at now: Instant) -> Result<Identity, AuthenticationFailure> {
         switch (row, token) {
         case (.user(let user?), let signed?):
             let token = signed.token
             guard now < token.expires else { return .failure(.expired) }
             return .success(
-                Principal(
+                Identity(
                     userID: token.userID, role: min(token.role, user.role), kind: .token(expires: token.expires), ceiling: token.role,
                     checkedAgainst: signed.secretGeneration))
         case (.key(let key?), nil):
             guard let expires = key.expires, let owner = key.owner else { return .failure(.invalid(.malformed)) }
             guard now < expires else { return .failure(.expired) }
             return .success(
-                Principal(
+                Identity(
                     userID: key.userID, role: min(keyCeiling, owner.role), kind: .apiKey(id: key.id, expires: expires), ceiling: keyCeiling,
                     checkedAgainst: key.fingerprint))
         case (.user(nil), _): return .failure(.invalid(.unknownUser))
@@ -59,30 +59,30 @@ enum Verdicts {
     }
 
     /// What is to be read for an open connection.
-    static func subject(of principal: Principal) -> Subject {
-        switch principal.kind {
-        case .token: .user(principal.userID)
+    static func subject(of identity: Identity) -> Subject {
+        switch identity.kind {
+        case .token: .user(identity.userID)
         case .apiKey(let id, _): .keyID(id)
         }
     }
 
     /// - Parameter row: as read just now.
-    static func recheck(_ principal: Principal, _ row: CredentialRow, secretGeneration: UInt64, at now: Instant) -> Recheck {
-        var next = principal
-        switch (principal.kind, row) {
+    static func recheck(_ identity: Identity, _ row: CredentialRow, secretGeneration: UInt64, at now: Instant) -> Recheck {
+        var next = identity
+        switch (identity.kind, row) {
         case (.token(let expires), .user(let user)):
-            guard principal.checkedAgainst == secretGeneration else { return .ended(.invalid(.signature)) }
+            guard identity.checkedAgainst == secretGeneration else { return .ended(.invalid(.signature)) }
             guard now < expires else { return .ended(.expired) }
             if let failure = refusal(row, at: now) { return .ended(failure) }
-            if let user { next.role = min(principal.ceiling, user.role) }
+            if let user { next.role = min(identity.ceiling, user.role) }
         case (.apiKey(let id, _), .key(let key)):
             if let failure = refusal(row, at: now) { return .ended(failure) }
             guard let key, let owner = key.owner, let expires = key.expires else { return .ended(.invalid(.unknownKey)) }
-            guard key.fingerprint == principal.checkedAgainst, key.userID == principal.userID else { return .ended(.invalid(.changedKey)) }
-            next.role = min(principal.ceiling, owner.role)
+            guard key.fingerprint == identity.checkedAgainst, key.userID == identity.userID else { return .ended(.invalid(.changedKey)) }
+            next.role = min(identity.ceiling, owner.role)
             next.kind = .apiKey(id: id, expires: expires)
         default: return .unknown("the database was not asked")
         }
-        return next == principal ? .unchanged : .changed(next)
+        return next == identity ? .unchanged : .changed(next)
     }
 }

@@ -11,6 +11,9 @@ import uuid
 from .gateway import FIXTURES, create
 
 KEYS = json.loads((FIXTURES / "keys.json").read_text())
+SAMPLES = [(entry["label"], entry["header"].split(": ", 1)[1], entry["gateway"]) for entry in KEYS["api_keys"]] + [
+    (f"token_{entry['label']}", f"Bearer {entry['token']}", entry["gateway"]) for entry in KEYS["jwts"]]
+"""(name, Authorization, the gateway's answers)"""
 SECRET = KEYS["jwt"]["secret"]
 ISSUER = KEYS["jwt"]["issuer"]
 
@@ -63,7 +66,7 @@ class Accounts:
         now = "2026-03-02 14:29:45+00:00"
         values = {
             "id": str(uuid.uuid4()), "user_id": user, "key_hash": hashlib.sha256(key.encode()).hexdigest(), "name": "x",
-            "key_bcrypt": "", "key_preview": key[:12] + "...", "permissions": "read", "rate_limit": 60, "expires_at": "0001-01-01 00:00:00+00:00", "active": 1, "created_at": now, "updated_at": now}
+            "key_bcrypt": "", "key_preview": key[:12] + "...", "permissions": "read", "rate_limit": 60, "expires_at": "2099-12-31 23:59:59+00:00", "active": 1, "created_at": now, "updated_at": now}
         values.update(changes)
         self.insert("api_keys", values)
         return key, values["id"]

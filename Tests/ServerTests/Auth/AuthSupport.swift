@@ -12,7 +12,7 @@ import Testing
 
 @testable import Server
 
-typealias Verdict = Result<Principal, AuthenticationFailure>
+typealias Verdict = Result<Identity, AuthenticationFailure>
 
 /// `keys.json`: credentials, and what the gateway answered to each.
 struct Keys: Sendable {
@@ -167,9 +167,9 @@ extension Authenticator {
         return try authenticate(credential) { slot.fill($0) } ?? slot.wait()
     }
 
-    func again(_ principals: [Principal]) throws -> [Recheck] {
+    func again(_ identities: [Identity]) throws -> [Recheck] {
         let slot = Promise<[Recheck]>()
-        try #require(recheck(principals) { slot.fill($0) })
+        try #require(recheck(identities) { slot.fill($0) })
         return try slot.wait()
     }
 }
@@ -192,7 +192,7 @@ final class AuthBench {
 
     func key(_ label: String) throws -> Verdict { try authenticator.verdict(.apiKey(Keys.all.key(label))) }
     func token(_ label: String) throws -> Verdict { try authenticator.verdict(.token(Keys.all.token(label))) }
-    func principal(_ verdict: Verdict) throws -> Principal { try verdict.get() }
+    func identity(_ verdict: Verdict) throws -> Identity { try verdict.get() }
 }
 
 /// A token as the gateway signs it; members as JSON text.
