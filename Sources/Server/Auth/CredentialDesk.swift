@@ -28,8 +28,8 @@ struct CredentialDesk {
         var since: UInt64
         /// The API key itself, for bcrypt; wiped when the last reference goes.
         let key: Secret?
-        /// What was read, and when, where bcrypt has the word.
-        var row: (key: KeyRow, at: UInt64)?
+        /// What was read, when, and of which database, where bcrypt has the word.
+        var row: (key: KeyRow, at: UInt64, databaseGeneration: UInt64)?
     }
     private struct Accepted {
         let row: CredentialRow
@@ -221,16 +221,8 @@ struct CredentialDesk {
         readingSince = nil
         isHanging = false
         trouble = nil
+        if isOutdated(reading) { return [] }
         var answers: [Answer] = []
-        if reading.databaseGeneration != databaseGeneration {
-            // Another database meanwhile: everything is read again.
-            for subject in reading.subjects where pending[subject]?.stage == .reading {
-                pending[subject]?.stage = .waiting
-                toRead.append(subject)
-            }
-            if let (job, _) = reading.recheck { job.restart() }
-            return []
-        }
         for (subject, row) in zip(reading.subjects, rows) { answers += take(row, of: subject, readAt: now, wall) }
         if let (job, _) = reading.recheck, let index = rechecks.firstIndex(where: { $0 === job }) {
             job.since = now
@@ -243,10 +235,22 @@ struct CredentialDesk {
         return answers
     }
 
+    /// Whether it was another database that was read: then everything is to be read again, of the present one.
+    private mutating func isOutdated(_ reading: Reading) -> Bool {
+        guard reading.databaseGeneration != databaseGeneration else { return false }
+        for subject in reading.subjects where pending[subject]?.stage == .reading {
+            pending[subject]?.stage = .waiting
+            toRead.append(subject)
+        }
+        reading.recheck?.job.restart()
+        return true
+    }
+
     /// The database could not be read.
     mutating func fail(_ reading: Reading, _ why: String, at now: UInt64, _ wall: Instant) -> [Answer] {
         readingSince = nil
         isHanging = false
+        if isOutdated(reading) { return [] }
         trouble = why
         var answers = reading.subjects.flatMap { subject in
             pending[subject]?.stage == .reading ? settleFromMemory(subject, at: now, wall) : []
@@ -290,7 +294,7 @@ struct CredentialDesk {
             guard pending[subject] != nil else { return [] }
             guard toHash.count < options.limits.hashQueue else { return settle(subject) { _ in .failure(.busy) } }
             pending[subject]?.stage = .hashing
-            pending[subject]?.row = (key, readAt)
+            pending[subject]?.row = (key, readAt, databaseGeneration)
             toHash.append(digest)
             return []
         }
@@ -332,8 +336,10 @@ struct CredentialDesk {
         hashed.put(Hashed(bcrypt: hashing.bcrypt, fits: fits), for: hashing.digest)
         let subject = Subject.key(hashing.digest)
         guard let entry = pending[subject], entry.stage == .hashing, let row = entry.row else { return [] }
-        guard CredentialDesk.isWithin(options.limits.acceptedMilliseconds, since: row.at, now) else {
-            // The queue was long: the row may have changed.
+        guard row.databaseGeneration == databaseGeneration,
+            CredentialDesk.isWithin(options.limits.acceptedMilliseconds, since: row.at, now)
+        else {
+            // The queue was long: the row may have changed, or be one of another database.
             pending[subject]?.stage = .waiting
             pending[subject]?.since = now
             toRead.append(subject)
