@@ -9,7 +9,7 @@ import Testing
 
 @Suite struct PrincipalTests {
     private static func user(_ name: String, channels: ChannelSet = [ChannelSet(.stats), ChannelSet(.providers), ChannelSet(.requests)], expires: Instant? = nil) -> Principal {
-        Principal(user: name, role: "user", rights: Rights(channels: channels, owner: Array(name.utf8)), isAdmin: false, expires: expires, reference: "token")
+        Principal(user: name, role: "user", rights: Rights(channels: channels, owner: Array(name.utf8)), isAdmin: false, expires: expires)
     }
 
     private func join(
@@ -203,7 +203,7 @@ import Testing
         let clients = try [gone, lower, higher, same].map { try join(rig, ChannelSet(.all), as: $0) }
         rig.settle()
         #expect(Set(rig.shards[0].queue.sync { rig.shards[0].principals() }.map(\.user)) == ["gone", "lower", "higher", "same"])
-        let admin = Principal(user: "higher", role: "admin", rights: .everything, isAdmin: true, reference: "token")
+        let admin = Principal(user: "higher", role: "admin", rights: .everything, isAdmin: true)
         rig.shards[0].queue.sync {
             rig.shards[0].apply([
                 ObjectIdentifier(gone): .revoked, ObjectIdentifier(lower): .changed(Self.user("lower")), ObjectIdentifier(higher): .changed(admin),

@@ -13,15 +13,17 @@ import Testing
 /// Knows a handful of credentials; answers at once, or only when told.
 private final class Book: IdentityChecker {
     static let end = Instant(milliseconds: 4_000_000_000_000)
+    static func identity(_ user: String, _ role: Role, key: String? = nil) -> Identity {
+        Identity(
+            userID: user, role: role, kind: key.map { .apiKey(id: $0, expires: end) } ?? .token(expires: end), ceiling: role, checkedAgainst: 0)
+    }
     static let known: [String: Identity] = [
-        "admin": Identity(userID: "a-1", role: .admin, kind: .token(expires: end)),
-        "user": Identity(userID: "u-1", role: .user, kind: .token(expires: end)),
-        "viewer": Identity(userID: "v-1", role: .viewer, kind: .token(expires: end)),
-        "gla_user": Identity(userID: "u-1", role: .user, kind: .apiKey(id: "k-1", expires: nil)),
-        // Its owner is an admin.
-        "gla_admin": Identity(userID: "a-1", role: .admin, kind: .apiKey(id: "k-2", expires: nil)),
+        "admin": identity("a-1", .admin), "user": identity("u-1", .user), "viewer": identity("v-1", .viewer),
+        "gla_user": identity("u-1", .user, key: "k-1"),
+        // Its owner is an admin; even if somebody took it for one, it would be none.
+        "gla_admin": identity("a-1", .admin, key: "k-2"),
     ]
-    static let failures: [String: AuthenticationFailure] = ["old": .expired, "away": .unavailable, "busy": .busy]
+    static let failures: [String: AuthenticationFailure] = ["old": .expired, "away": .unavailable("no such file"), "busy": .busy]
 
     let answersLater: Bool
     let waiting = Locked<[@Sendable () -> Void]>([])
@@ -36,13 +38,13 @@ private final class Book: IdentityChecker {
         case .apiKey(let text): word = text.hasPrefix("gla_") ? text : "wrong"
         }
         let result: Result<Identity, AuthenticationFailure> =
-            Book.known[word].map { .success($0) } ?? .failure(Book.failures[word] ?? .invalid("not known"))
+            Book.known[word].map { .success($0) } ?? .failure(Book.failures[word] ?? .invalid(.unknownUser))
         if !answersLater { return result }
         waiting.withLock { $0.append { later(result) } }
         return nil
     }
 
-    func recheck(_ identities: [Identity], later: @escaping @Sendable ([(identity: Identity, news: IdentityNews)]) -> Void) { later([]) }
+    func recheck(_ identities: [Identity], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool { false }
 }
 
 @Suite struct AuthenticationTests {
@@ -103,7 +105,7 @@ private final class Book: IdentityChecker {
             if wanted == 503 { #expect(response["retry-after"] != nil) }
             // Little is said to a stranger, and never the credential.
             let text = String(decoding: response.body, as: UTF8.self)
-            for word in ["nobody", "gla_user", "dXNl", "not known"] { #expect(!text.contains(word), "\(text)") }
+            for word in ["nobody", "gla_user", "dXNl", "does not know"] { #expect(!text.contains(word), "\(text)") }
         }
     }
 
@@ -208,7 +210,7 @@ private final class Book: IdentityChecker {
 
     @Test func aRenewedTokenMustBeOfTheSameUser() {
         let router = router()
-        let present = router.authentication.principal(of: Identity(userID: "u-1", role: .user, kind: .token(expires: Book.end)))
+        let present = router.authentication.principal(of: Book.identity("u-1", .user))
         func outcome(_ token: String) -> String {
             switch router.authenticate(token, insteadOf: present, from: .stranger, later: { _ in }) {
             case .accepted(let principal): principal.user

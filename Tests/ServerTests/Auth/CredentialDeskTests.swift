@@ -123,14 +123,14 @@ import Testing
 
     @Test func boundsOfRechecks() throws {
         var desk = desk()
-        let principal = Principal(userID: "u", role: .user, kind: .token(expires: wall), ceiling: .user, checkedAgainst: 1)
+        let identity = Identity(userID: "u", role: .user, kind: .token(expires: wall), ceiling: .user, checkedAgainst: 1)
         let many = (0..<600).map { number in
-            Principal(userID: "u\(number)", role: .user, kind: .token(expires: wall), ceiling: .user, checkedAgainst: 1)
+            Identity(userID: "u\(number)", role: .user, kind: .token(expires: wall), ceiling: .user, checkedAgainst: 1)
         }
         let promise = Promise<[Recheck]>()
         #expect(add(&desk, RecheckJob(many, at: second) { promise.fill($0) }))
-        for _ in 1..<CredentialDesk.rechecksMax { #expect(add(&desk, RecheckJob([principal], at: second) { _ in })) }
-        #expect(!add(&desk, RecheckJob([principal], at: second) { _ in }))
+        for _ in 1..<CredentialDesk.rechecksMax { #expect(add(&desk, RecheckJob([identity], at: second) { _ in })) }
+        #expect(!add(&desk, RecheckJob([identity], at: second) { _ in }))
         var sizes: [Int] = []
         while sizes.count < 3, let reading = desk.takeReading(at: second), let (job, subjects) = reading.recheck {
             sizes.append(subjects.count)
@@ -139,6 +139,6 @@ import Testing
         }
         #expect(sizes == [256, 256, 88], "a transaction at a time")
         #expect(try promise.wait() == many.map { _ in .ended(.invalid(.unknownUser)) })
-        #expect(add(&desk, RecheckJob([principal], at: second) { _ in }))
+        #expect(add(&desk, RecheckJob([identity], at: second) { _ in }))
     }
 }
