@@ -74,7 +74,7 @@ public final class Authenticator: Sendable {
     ///
     /// - Parameter later: called once, from a thread of ours, where the result is nil; else never. Must not block.
     /// - Returns: the verdict, where it needs neither the database nor bcrypt.
-    /// - Complexity: about 20 microseconds for a token, 2 for an API key.
+    /// - Complexity: about 40 microseconds for a token, 2 to 7 for an API key, measured from memory by a release build on a busy machine.
     public func authenticate(
         _ credential: Credential, later: @escaping @Sendable (Result<Identity, AuthenticationFailure>) -> Void
     ) -> Result<Identity, AuthenticationFailure>? {
