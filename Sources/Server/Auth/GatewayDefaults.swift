@@ -5,7 +5,7 @@ import Crypto
 public enum GatewayDefaults {
     /// Secrets that stand in the gateway's published code: whoever knows one can make tokens for a gateway that uses it.
     ///
-    /// The first is compiled into the gateway, which uses it where its configuration names none.
+    /// The one here is compiled into the gateway: a token in the fixtures that was signed with that constant fits it.
     public static let publishedSecrets = ["your-secret-key-change-in-production"]
 
     /// Whether a configured secret is one of these: a reason to warn, at every start.
