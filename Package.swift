@@ -56,7 +56,7 @@ let package = Package(
 
         tests(of: "Base", uses: ["Base", "TestSupport"]),
         tests(of: "Crypto", uses: ["Crypto", "TestSupport"]),
-        tests(of: "Protocol", uses: ["Protocol", "TestSupport"]),
+        tests(of: "Protocol", uses: ["Base", "Protocol", "TestSupport"]),
         tests(of: "Storage", uses: ["Storage", "CSQLite"]),
         tests(of: "Host", uses: ["TestSupport", "Host", "Base"]),
         tests(of: "Fanout", uses: ["Base", "Protocol", "Host", "Fanout", "TestSupport"]),

@@ -73,6 +73,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         running = Service.fitting(options.settings)
         demo = try options.demo.map { try DemoRun($0) }
         hub = Hub(limits: Limits(running), clock: SystemClock())
+        hub.redaction.apply(isEnabled: running.redact.enabled, fields: running.redact.fields)
         let bridge = SourceBridge(hub: hub)
         let sources = try GatewaySources(running, hub: hub, bridge: bridge, demoDatabase: demo?.databasePath)
         self.sources = sources

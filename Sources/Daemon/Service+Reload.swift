@@ -94,6 +94,7 @@ extension Service {
         running = live
         Log.configure(live.log)
         hub.apply(Limits(live))
+        if before.redact != live.redact { hub.redaction.apply(isEnabled: live.redact.enabled, fields: live.redact.fields) }
         do {
             router.apply(RouterRules(live, try access.apply(live, databasePath: sources.databasePath(live))))
             // Who was let in by other rules is looked at by these.

@@ -17,6 +17,8 @@ public struct EventDraft: Sendable {
     public var origin: EventOrigin
     /// True for what every subscriber of its channel must see, whatever its filters: a `gap` of a source.
     public var passesFilters: Bool
+    /// The `request_id` by which its source knows a row whose `data` has been masked; never sent.
+    var archiveID: [UInt8]?
 
     public init(
         channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false, passesFilters: Bool = false,

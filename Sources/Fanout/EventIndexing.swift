@@ -63,11 +63,14 @@ extension Segment {
                 }
             }
         }
+        if let id = draft.archiveID { entry.requestID = id.withUnsafeBytes { write($0) } }
         append(entry)
     }
 
     /// Bytes that a draft can need at most: envelope, data, and the unescaped copies of indexed fields.
-    static func bytesNeeded(_ draft: EventDraft) -> Int { 2 * draft.data.count + 6 * draft.type.utf8.count + 192 }
+    static func bytesNeeded(_ draft: EventDraft) -> Int {
+        2 * draft.data.count + 6 * draft.type.utf8.count + (draft.archiveID?.count ?? 0) + 192
+    }
 
     private func index(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, at offset: Int, into entry: inout EventEntry) {
         // The first of several equal keys counts, as everywhere in this project.

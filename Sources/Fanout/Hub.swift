@@ -34,6 +34,8 @@ public final class Hub: Sendable {
     public let replays: ReplayPool
     /// Of clients and of channels.
     public let gaps = GapCounters()
+    /// Masks secrets in all that goes out.
+    public let redaction = Redaction()
 
     private struct State {
         var limits: Limits
@@ -114,6 +116,7 @@ public final class Hub: Sendable {
     @discardableResult
     public func publish(_ drafts: [EventDraft]) -> ClosedRange<UInt64>? {
         precondition(!drafts.isEmpty)
+        let drafts = redaction.masked(drafts)
         let published = clock.monotonic()
         let taken = state.withLock { state -> (ClosedRange<UInt64>, [Shard])? in
             if state.isSealed { return nil }
@@ -252,7 +255,7 @@ public final class Hub: Sendable {
     /// A new state of a stats group: to all its members. The sampler's thread.
     /// - Parameter data: the `data` of the `stats_update`, compact JSON.
     public func updateStats(_ group: StatsGroup, at instant: Instant, data: [UInt8]) {
-        let frame = StateFrame(Hub.textFrame(type: "stats_update", timestamp: instant, data: data))
+        let frame = StateFrame(Hub.textFrame(type: "stats_update", timestamp: instant, data: redaction.masked(data)))
         let shards = state.withLock { state -> [Shard] in
             guard state.stats[group] != nil else { return [] }
             state.stats[group]?.frame = frame
@@ -265,7 +268,7 @@ public final class Hub: Sendable {
     /// sampler's thread.
     public func updateProviders(_ states: [(id: String, timestamp: Instant, data: [UInt8])]) {
         let made = states.map {
-            ProviderState(id: Array($0.id.utf8), frame: Hub.textFrame(type: "provider_status", timestamp: $0.timestamp, data: $0.data))
+            ProviderState(id: Array($0.id.utf8), frame: Hub.textFrame(type: "provider_status", timestamp: $0.timestamp, data: redaction.masked($0.data)))
         }
         let waiting = state.withLock { state -> [Shard] in
             defer { state.providers = made }

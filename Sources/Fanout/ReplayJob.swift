@@ -241,7 +241,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     /// The frames of those events that pass; `passed` is told the instant of each.
     private func frames(_ events: [EventDraft], _ passed: (Instant) -> Void) -> [UInt8] {
         var bytes: [UInt8] = []
-        for event in events {
+        for event in hub.redaction.masked(events) {
             // The engine's own filters look at an event in a segment.
             let scratch = Segment(firstSequence: 0, entriesMax: 1, bytesMax: Segment.bytesNeeded(event))
             scratch.add(event, id: nil, published: 0)

@@ -48,6 +48,8 @@ extension Router {
                 ("cut", Int64(clamping: hub.replays.cut.load(ordering: .relaxed))),
                 ("events_read", Int64(clamping: hub.replays.eventsRead.load(ordering: .relaxed))),
             ], to: &writer)
+        writer.key("redacted")
+        Router.object(RedactionRule.allCases.map { ($0.rawValue, Int64(clamping: hub.redaction.count($0))) }, to: &writer)
         writer.key("sources")
         Router.object(options.sourceCounters().map { ($0.name, $0.count) }, to: &writer)
         writer.key("shards")

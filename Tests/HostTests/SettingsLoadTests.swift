@@ -224,12 +224,12 @@ struct SettingsLoadTests {
 
     @Test func warnings() throws {
         let loaded = try load(
-            "server: {allowed_origins: ['*']}\nredact: {fields: [password]}", environment: ["GOLEAPAI_WS_SERVER_PROT": "1", "GOLEAPAI_WS_URL": "x"])
+            "server: {allowed_origins: ['*']}\ncompression: {context_takeover: true}", environment: ["GOLEAPAI_WS_SERVER_PROT": "1", "GOLEAPAI_WS_URL": "x"])
         #expect(
             loaded.warnings.map(\.description) == [
                 "GOLEAPAI_WS_SERVER_PROT: is no setting and has no effect; did you mean GOLEAPAI_WS_SERVER_PORT?",
                 "f.yaml:1: server.allowed_origins: * lets the pages of every site connect",
-                "f.yaml:2: redact.fields: has no effect in this version",
+                "f.yaml:2: compression.context_takeover: has no effect in this version",
             ])
     }
 

@@ -117,8 +117,8 @@ extension Setting {
         integer("broadcast.max_batch_bytes", \.broadcast.maxBatchBytes, 1024...1_073_741_824, "bytes", "Longest request."),
         text("broadcast.socket", \.broadcast.socket, TextRules.socket, needsRestart: true, "Unix socket for publishers on this machine: auto (publish.sock in the runtime directory, if there is one), off, or a path."),
 
-        boolean("redact.enabled", \.redact.enabled, hasEffect: false, "Mask tokens and keys in events."),
-        list("redact.fields", \.redact.fields, TextRules.notEmpty, hasEffect: false, "Names of fields to mask besides."),
+        boolean("redact.enabled", \.redact.enabled, "Mask tokens, keys and passwords in events, before they are kept or sent."),
+        list("redact.fields", \.redact.fields, TextRules.fieldName, "Names of fields whose values are masked as a whole, at any depth, in any case: [password, api_key]."),
 
         boolean("compression.enabled", \.compression.enabled, hasEffect: false, "Compress for clients that ask for it."),
         integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", hasEffect: false, "Shorter frames go out as they are."),

@@ -129,6 +129,14 @@ enum TextRules {
         return channels.contains(text) ? .fine(text) : .wrong("is none of \(channels.joined(separator: ", "))")
     }
 
+    /// Without the characters that writers of JSON may escape.
+    static let fieldName: TextRule = { text in
+        guard (1...128).contains(text.utf8.count), text.utf8.allSatisfy({ $0 > 32 && $0 < 127 && !"\"\\<>&'".utf8.contains($0) }) else {
+            return .wrong("is not a name of a field: 1 to 128 visible ASCII characters, without quotes, backslash, <, > and &")
+        }
+        return .fine(text)
+    }
+
     static let unit: TextRule = { text in
         guard !text.isEmpty, text.utf8.allSatisfy({ $0 > 32 && $0 < 127 && $0 != UInt8(ascii: "/") }) else {
             return .wrong("is not the name of a unit; write it like goleapai.service")
