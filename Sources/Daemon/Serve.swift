@@ -91,7 +91,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         hub.attach(shards)
         let sockets = try ListeningSockets(running, inherited: inherited, manager: manager)
         (addresses, publishing) = (sockets.addresses, sockets.publishing)
-        acceptors = try Service.accept(from: sockets, shards)
+        acceptors = try Service.accept(from: sockets, shards, through: hub.gate)
         statusLine = StatusLine(hub: hub, sources: { sources.status() })
         heartbeat = Service.heartbeat(hub, bridge, sources, router, statusLine)
     }
@@ -149,6 +149,10 @@ extension Limits {
         clientsMax = settings.websocket.maxClients
         ringSpansMax = settings.websocket.bufferSize
         messagesPerSecond = settings.limits.messagesPerSecond
+        bytesPerSecond = settings.limits.bytesPerSecond
+        connectionsPerAddress = settings.limits.connectionsPerAddress
+        handshakesPerSecond = settings.limits.handshakesPerSecond
+        trustedProxies = settings.server.trustedProxies.compactMap { IPNetwork($0) }
         messageBytesMax = settings.websocket.maxMessageBytes
         heartbeatInterval = settings.websocket.heartbeatInterval
         clientTimeout = settings.websocket.clientTimeout

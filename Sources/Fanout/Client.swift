@@ -41,6 +41,9 @@ struct Client: ~Copyable {
     /// Messages in the second that began at tick `messagesSince`.
     var messages: UInt64 = 0
     var messagesSince: UInt32 = 0
+    /// Bytes received in the second that began at tick `bytesSince`.
+    var bytesReceived = 0
+    var bytesSince: UInt32 = 0
 
     // MARK: counters
     var bytesSent: UInt64 = 0
@@ -87,7 +90,9 @@ struct Client: ~Copyable {
 final class ClientDetails {
     /// Unique in the life of the daemon; the `id` of `/admin/ws/clients`.
     let id: UInt64
-    let address: PeerAddress
+    var address: PeerAddress
+    /// Counts the connection for its address.
+    var admission: AddressGate.Admission?
     /// When it connected.
     let since: Instant
     var userAgent = ""
@@ -128,6 +133,7 @@ final class HTTPExchange {
     /// Received and not used up yet.
     var input: [UInt8] = []
     var parser = RequestHeadParser()
+    var way: ProxyWay
     /// The request whose body is being read.
     var head: RequestHead?
     var decoder: BodyDecoder?
@@ -137,4 +143,6 @@ final class HTTPExchange {
     var requests = 0
     /// The head's time is running.
     var isHeadTimed = false
+
+    init(_ peer: PeerAddress) { way = ProxyWay(peer) }
 }

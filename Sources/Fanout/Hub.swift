@@ -1,6 +1,7 @@
 // The middle: numbers events, keeps them in history, and wakes the shards.
 
 import Base
+import Host
 import Protocol
 import Synchronization
 
@@ -34,6 +35,10 @@ public final class Hub: Sendable {
     public let replays: ReplayPool
     /// Of clients and of channels.
     public let gaps = GapCounters()
+    /// Bounds the connections of each address.
+    public let gate: AddressGate
+    /// Who was turned away.
+    public var refusals: RefusalCounters { gate.refusals }
     /// Masks secrets in all that goes out.
     public let redaction = Redaction()
 
@@ -70,6 +75,7 @@ public final class Hub: Sendable {
 
     public init(limits: Limits, clock: any Clock) {
         self.clock = clock
+        gate = AddressGate(rules: limits.addressRules, clock: clock)
         started = clock.now()
         epoch = Epoch(started)
         state = Locked(
@@ -93,6 +99,7 @@ public final class Hub: Sendable {
             return (state.limits, state.shards)
         }
         replays.apply(limits)
+        gate.apply(limits.addressRules)
         for shard in shards { shard.post { $0.apply(limits) } }
     }
 

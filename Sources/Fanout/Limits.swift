@@ -1,5 +1,8 @@
 // Every number that bounds what a peer can make grow. Values come from the configuration; docs/ARCHITECTURE.md lists them.
 
+import Base
+import Host
+
 /// Limits and times of the engine.
 public struct Limits: Sendable {
     /// WebSocket connections at once.
@@ -14,6 +17,13 @@ public struct Limits: Sendable {
     public var messageBytesMax = 65_536
     /// Inbound messages per client in a second; 0: no limit.
     public var messagesPerSecond = 50
+    /// Bytes received from one client in a second, beside one message of `messageBytesMax`; 0: no limit.
+    public var bytesPerSecond = 1_048_576
+    /// Connections of one address, and new ones in a second; trusted proxies and loopback addresses have no limit.
+    public var connectionsPerAddress = 200
+    public var handshakesPerSecond = 50
+    /// Whose word counts for a client's address.
+    public var trustedProxies: [IPNetwork] = []
     /// Time for a request's head to be complete, and for its body to make progress.
     public var requestTime = Duration.seconds(10)
     /// Bytes of a body that must arrive within each `requestTime`.
@@ -53,6 +63,14 @@ public struct Limits: Sendable {
 
     public init() {}
 
+    /// What bounds the connections of an address.
+    var addressRules: AddressGate.Rules {
+        var rules = AddressGate.Rules()
+        rules.connectionsMax = connectionsPerAddress
+        rules.handshakesPerSecond = handshakesPerSecond
+        rules.trusted = trustedProxies
+        return rules
+    }
     /// Events per segment: a sixteenth of history, so that what history holds beyond its bounds stays small.
     var segmentEvents: Int { min(max(historyEventsMax / 16, 16), 1024) }
     var segmentBytes: Int { min(max(historyBytesMax / 64, 4096), 262_144) }

@@ -31,6 +31,7 @@ extension Shard {
             let count = recv(client.pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
             if count > 0 {
                 client.pointee.lastReceived = tick
+                if !admitBytes(count, of: index) { return }
                 take(UnsafeMutableRawBufferPointer(rebasing: readBuffer[0..<count]), from: index)
                 // Not stopping at a short read: a FIN may have come with the data, and its edge is this one.
                 continue
@@ -71,7 +72,10 @@ extension Shard {
         if client.pointee.flags.contains(.lingering) { return }
         if client.pointee.flags.contains(.http) {
             if client.pointee.flags.contains(.endAfterFlush) { return }
-            client.pointee.details.exchange?.input.append(contentsOf: input)
+            guard let exchange = client.pointee.details.exchange else { return }
+            var rest = input
+            guard passProxyHeader(&rest, of: index, exchange, putBack: { exchange.input = $0 }) else { return }
+            exchange.input.append(contentsOf: rest)
             serveRequests(index)
         } else {
             takeFrames(input, from: index)
@@ -105,6 +109,11 @@ extension Shard {
                     exchange.isHeadTimed = false
                     exchange.parser = RequestHeadParser()
                     exchange.requests += 1
+                    if let refusal = refusal(of: head, index, exchange) {
+                        if isOneTooMany(index) { continue }
+                        answer(index, refusal, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
+                        continue
+                    }
                     guard let route = route(head, of: index) else { return }
                     try follow(route, head, exchange, &used, index)
                     // Answered, or something else than HTTP from now on.
@@ -244,6 +253,7 @@ extension Shard {
         client.pointee.flags.insert(.plainHTTP)
         guard hub.httpConnections.add(1, ordering: .relaxed).newValue > limits.httpConnectionsMax else { return false }
         counters.refused.add(1, ordering: .relaxed)
+        hub.refusals.add(.httpConnections)
         answer(
             index, .error(503, "more than \(limits.httpConnectionsMax) other HTTP connections", fields: [("Retry-After", "5")]), keepAlive: false,
             headOnly: false)
@@ -271,6 +281,7 @@ extension Shard {
         if hub.clients.add(1, ordering: .relaxed).newValue > limits.clientsMax {
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
+            hub.refusals.add(.maxClients)
             logRefused(index, "websocket.max_clients (\(limits.clientsMax)) is reached")
             answer(
                 index, .error(503, "max_clients (\(limits.clientsMax)) is reached", fields: [("Retry-After", "5")]), keepAlive: false,
@@ -350,7 +361,10 @@ extension Shard {
                 } else {
                     converse(payload, with: index)
                 }
-            case .ping(let payload): send(FrameWriter.frame(.pong, payload), to: index)
+            case .ping(let payload):
+                // Each is answered, so it costs what a message does.
+                if client.pointee.flags.isDisjoint(with: [.closing, .draining]), !admit(index) { continue }
+                send(FrameWriter.frame(.pong, payload), to: index)
             case .pong: break
             case .close(let code, _):
                 // RFC 6455 §5.5.1: the answer carries the code that came. If we began, it has been answered now.
@@ -389,6 +403,7 @@ extension Shard {
                     code: .rateLimited, message: "more than \(limit) messages in a second",
                     details: "this one was not carried out; twice as many end the connection"), to: index)
         } else if client.pointee.messages > 2 * limit {
+            if client.pointee.flags.isDisjoint(with: [.closing, .ended]) { hub.refusals.add(.messagesPerSecond) }
             close(index, .flood)
         }
         return false

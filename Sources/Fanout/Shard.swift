@@ -174,9 +174,10 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// Hands over a connection; any thread.
     public func adopt(_ accepted: consuming AcceptedSocket) {
         let peer = accepted.peer
+        let admission = accepted.admission
         let descriptor = accepted.release()
         counters.connections.add(1, ordering: .relaxed)
-        post { $0.add(descriptor, from: peer) }
+        post { $0.add(descriptor, from: peer, admission) }
     }
 
     // MARK: rounds
@@ -273,7 +274,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         for index in places.indices where places[index].isTaken { body(UInt32(index), client(UInt32(index))) }
     }
 
-    private func add(_ descriptor: Int32, from peer: PeerAddress) {
+    private func add(_ descriptor: Int32, from peer: PeerAddress, _ admission: AddressGate.Admission?) {
         assertOwned()
         guard !isDraining, let index = takePlace() else {
             _ = Glibc.close(descriptor)
@@ -284,7 +285,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         let details = ClientDetails(
             id: hub.clientIDs.add(1, ordering: .relaxed).newValue, address: peer, since: hub.clock.now(),
             subscription: Subscription(statsInterval: limits.statsInterval))
-        details.exchange = HTTPExchange()
+        details.exchange = HTTPExchange(peer)
+        details.admission = admission
         client(index).initialize(
             to: Client(
                 receiver: FrameReceiver(messageBytesMax: limits.messageBytesMax, acceptsBinary: delegate.acceptsBinary), details: details))
@@ -306,6 +308,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         client.pointee.flags.insert(.counted)
         if total > limits.clientsMax + limits.httpConnectionsMax {
             counters.refused.add(1, ordering: .relaxed)
+            hub.refusals.add(.connections)
             answer(index, .error(503, "too many connections", fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
         } else {
             receive(index)

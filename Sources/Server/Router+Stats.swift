@@ -2,6 +2,7 @@
 
 import Base
 import Fanout
+import Host
 import Protocol
 
 extension Router {
@@ -48,6 +49,8 @@ extension Router {
                 ("cut", Int64(clamping: hub.replays.cut.load(ordering: .relaxed))),
                 ("events_read", Int64(clamping: hub.replays.eventsRead.load(ordering: .relaxed))),
             ], to: &writer)
+        writer.key("refused")
+        Router.object(Refusal.allCases.map { ($0.rawValue, Int64(clamping: hub.refusals.count($0))) }, to: &writer)
         writer.key("redacted")
         Router.object(RedactionRule.allCases.map { ($0.rawValue, Int64(clamping: hub.redaction.count($0))) }, to: &writer)
         writer.key("sources")

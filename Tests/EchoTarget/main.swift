@@ -31,6 +31,7 @@ func run() -> Never {
     var limits = Limits()
     limits.messageBytesMax = 16_777_216
     limits.messagesPerSecond = 0
+    limits.bytesPerSecond = 0
     limits.outboxBytesMax = 67_108_864
     limits.ringSpansMax = 4096
     do {

@@ -113,6 +113,7 @@ public struct Settings: Sendable, Equatable {
         public var connectionsPerUser = 50
         public var handshakesPerSecond = 50
         public var messagesPerSecond = 50
+        public var bytesPerSecond = 1_048_576
     }
 
     public struct Broadcast: Sendable, Equatable {

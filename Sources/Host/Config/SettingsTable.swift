@@ -65,7 +65,7 @@ extension Setting {
         integer("server.shards", \.server.shards, 0...256, "shards", needsRestart: true, "Queues that share the clients; 0 makes one per usable core."),
         text("server.public_url", \.server.publicURL, TextRules.publicURL, "Address under which browsers reach the daemon, where a proxy changes it."),
         list("server.allowed_origins", \.server.allowedOrigins, TextRules.origin, "Other sites whose pages may connect, such as https://dash.example; * allows every site."),
-        list("server.trusted_proxies", \.server.trustedProxies, TextRules.network, hasEffect: false, "Networks of proxies whose word counts for a client's address."),
+        list("server.trusted_proxies", \.server.trustedProxies, TextRules.network, "Networks of proxies whose word counts for a client's address: X-Forwarded-For, Forwarded, the PROXY protocol. List only such as write these themselves."),
         boolean("server.tls.enabled", \.server.tls.enabled, hasEffect: false, "Serve TLS."),
         integer("server.tls.port", \.server.tls.port, 0...65_535, "", hasEffect: false, "Port for TLS beside the plain one; 0: TLS on server.port."),
         text("server.tls.cert", \.server.tls.certificate, TextRules.any, hasEffect: false, "Path of the certificate chain (PEM)."),
@@ -106,10 +106,11 @@ extension Setting {
         boolean("auth.query_token", \.auth.queryToken, "Take tokens from the address (?token=), where they end up in logs of proxies."),
         list("auth.open_channels", \.auth.openChannels, TextRules.channel, "Channels that every user may see whole, such as [logs, requests]."),
 
-        integer("limits.connections_per_address", \.limits.connectionsPerAddress, 1...1_000_000, "connections", hasEffect: false, "Connections from one address, loopback excepted."),
+        integer("limits.connections_per_address", \.limits.connectionsPerAddress, 1...1_000_000, "connections", "Connections from one address (IPv6: one /64), loopback and trusted proxies excepted; more are refused with 429."),
         integer("limits.connections_per_user", \.limits.connectionsPerUser, 1...1_000_000, "connections", "Connections of one user."),
-        integer("limits.handshakes_per_second", \.limits.handshakesPerSecond, 1...1_000_000, "handshakes", hasEffect: false, "New connections from one address in a second, loopback excepted."),
+        integer("limits.handshakes_per_second", \.limits.handshakesPerSecond, 1...1_000_000, "handshakes", "New connections from one address in a second, likewise."),
         integer("limits.messages_per_second", \.limits.messagesPerSecond, 1...1_000_000, "messages", "Messages from one client in a second; a client that goes on beyond it is disconnected."),
+        integer("limits.bytes_per_second", \.limits.bytesPerSecond, 1024...1_073_741_824, "bytes", "Bytes from one client in a second, beside one message of max_message_bytes; a client that sends more is disconnected."),
 
         integer("broadcast.events_per_second", \.broadcast.eventsPerSecond, 1...10_000_000, "events", "Events in a second, for each publisher."),
         integer("broadcast.burst", \.broadcast.burst, 1...10_000_000, "events", "Events at once, also the most in one request."),

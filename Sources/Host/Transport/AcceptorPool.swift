@@ -13,17 +13,20 @@ public final class AcceptorPool: Sendable {
     private let stopping = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
     private let shortage: Shortage
+    private let gate: AddressGate?
     private let receive: @Sendable (consuming AcceptedSocket) -> Void
 
     /// Takes the listening sockets; `start` begins accepting.
+    /// - Parameter gate: turns addresses away before `receive` hears of them; nil lets everybody in.
     public init(
-        listening sockets: [ListeningSocket],
+        listening sockets: [ListeningSocket], gate: AddressGate? = nil,
         receive: @escaping @Sendable (consuming AcceptedSocket) -> Void
     ) throws(SystemError) {
         self.sockets = Locked(sockets)
         self.receive = receive
         wakeUp = clinux_eventfd()
-        shortage = Shortage()
+        self.gate = gate
+        shortage = Shortage(gate?.refusals)
         guard wakeUp >= 0 else { throw SystemError("eventfd") }
     }
 
@@ -58,21 +61,38 @@ public final class AcceptorPool: Sendable {
     }
 
     private func run(_ descriptors: [Int32]) {
+        var refused = RefusedSockets()
         var waiting = (descriptors + [wakeUp]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         while !stopping.load(ordering: .acquiring) {
             let isShort = shortage.isPresent
-            let count = poll(&waiting, nfds_t(waiting.count), isShort ? 1000 : -1)
+            let count = poll(&waiting, nfds_t(waiting.count), !refused.isEmpty ? 100 : isShort ? 1000 : -1)
+            refused.expire()
             if isShort { shortage.look() }
             guard count > 0 else { continue }
             for entry in waiting.dropLast() where entry.revents != 0 {
                 do throws(SystemError) {
                     guard let accepted = try Socket.accept(entry.fd) else { continue }
-                    receive(accepted)
+                    admit(accepted, &refused)
                 } catch {
                     // Not taken, poll would return at once for ever.
                     if !shortage.turnAway(entry.fd, error) { usleep(50_000) }
                 }
             }
+        }
+    }
+}
+
+extension AcceptorPool {
+    /// Hands a connection on, or turns it away, by its own address. Behind a trusted proxy that is done once the client's address is known.
+    private func admit(_ accepted: consuming AcceptedSocket, _ refused: inout RefusedSockets) {
+        guard let gate, let address = accepted.peer.address else { return receive(accepted) }
+        switch gate.admit(address) {
+        case .admitted(let admission):
+            accepted.admission = admission
+            receive(accepted)
+        case .refused(let why):
+            Log.warn("\(why.what): connections are refused", .clientRefused, [.remoteAddress(accepted.peer.host)])
+            refused.refuse(accepted, why.answer)
         }
     }
 }
@@ -94,7 +114,12 @@ private final class Shortage: Sendable {
     /// Without this pause, a single descriptor that comes and goes would be two lines each time.
     private static let quietNanoseconds: UInt64 = 5_000_000_000
 
-    init() { state = Locked(State(spare: Shortage.makeSpare())) }
+    private let refusals: RefusalCounters?
+
+    init(_ refusals: RefusalCounters?) {
+        self.refusals = refusals
+        state = Locked(State(spare: Shortage.makeSpare()))
+    }
 
     deinit { state.withLock { _ = close($0.spare) } }
 
@@ -115,6 +140,7 @@ private final class Shortage: Sendable {
             let isGone = accepted != nil
             if let accepted {
                 Shortage.refuse(accepted)
+                refusals?.add(.descriptors)
                 state.turnedAway += 1
             }
             state.spare = Shortage.makeSpare()

@@ -1,12 +1,12 @@
-// Where a connection comes from.
+// Where a connection comes from, as its socket tells, or a proxy whose word counts.
 
 import Base
 import CLinux
 import Glibc
 
-/// Where a connection comes from, as far as its own socket tells.
+/// Where a connection comes from.
 public enum PeerAddress: Sendable, Hashable, CustomStringConvertible {
-    /// By TCP. `host` is without brackets: `127.0.0.1`, `::1`. An IPv4 address mapped into IPv6 is shown as IPv4.
+    /// By TCP, as its socket says or a trusted proxy. `host` is without brackets: `127.0.0.1`, `::1`. An IPv4 address mapped into IPv6 is shown as IPv4.
     case network(host: String, port: UInt16, isLoopback: Bool)
     /// By a Unix socket.
     case local(LocalPeer)
@@ -21,6 +21,9 @@ public enum PeerAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
+    /// Of TCP; nil for a Unix socket.
+    public var address: IPAddress? { if case .network(let host, _, _) = self { IPAddress(host) } else { nil } }
+
     /// Whether it has come by a Unix socket.
     public var isLocal: Bool { if case .local = self { true } else { false } }
 
@@ -32,9 +35,10 @@ public enum PeerAddress: Sendable, Hashable, CustomStringConvertible {
         }
     }
 
-    /// `127.0.0.1:50000`, `[::1]:50000`, `unix:uid=998,pid=812`.
+    /// `127.0.0.1:50000`, `[::1]:50000`, `unix:uid=998,pid=812`; without a port where none is known (0).
     public var description: String {
         switch self {
+        case .network(let host, 0, _): host
         case .network(let host, let port, _): host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
         case .local(let peer): "unix:uid=\(peer.user),pid=\(peer.process)"
         }

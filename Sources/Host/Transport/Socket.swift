@@ -8,6 +8,8 @@ import Glibc
 public struct AcceptedSocket: ~Copyable, Sendable {
     public let descriptor: FileDescriptor
     public let peer: PeerAddress
+    /// Counts it for its address, where that is limited.
+    public var admission: AddressGate.Admission?
 
     /// Gives the descriptor's number away; the receiver closes it.
     public consuming func release() -> Int32 { descriptor.release() }

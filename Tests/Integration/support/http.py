@@ -71,8 +71,8 @@ def read_response(sock, buffer, method="GET"):
 class Connection:
     """A TCP connection to the daemon for requests of any shape."""
 
-    def __init__(self, port, address="127.0.0.1"):
-        self.sock = socket.create_connection((address, port), timeout=PATIENCE)
+    def __init__(self, port, address="127.0.0.1", source=None):
+        self.sock = socket.create_connection((address, port), timeout=PATIENCE, source_address=source and (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port = port
         self.address = address
@@ -121,9 +121,9 @@ def request_bytes(port, method, path, headers=(), body=None, host=None):
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")
 
 
-def request(port, method, path, headers=(), body=None, address="127.0.0.1"):
+def request(port, method, path, headers=(), body=None, address="127.0.0.1", source=None):
     """One request on a connection of its own."""
-    with Connection(port, address) as connection:
+    with Connection(port, address, source) as connection:
         host = [] if any(n.lower() == "host" for n, _ in headers) else [
             ("Host", f"[{address}]:{port}" if ":" in address else f"{address}:{port}")]
         return connection.request(method, path, host + list(headers), body)
