@@ -38,7 +38,7 @@ final class Desk: ConnectionDelegate {
         return head.path == "/refused" ? .answer(.error(404, "nothing here")) : .request(bodyBytesMax: 100_000)
     }
 
-    /// What becomes of each token; of any other the answer is a refusal.
+    /// What becomes of each token; of any other the answer is a refusal. With an empty table nobody is asked who they are.
     let tokens = Locked<[String: Principal]>([:])
     /// Tokens that are looked at until the test says so.
     let looks = Locked<[@Sendable () -> Void]>([])
@@ -48,7 +48,8 @@ final class Desk: ConnectionDelegate {
     func authenticate(
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome? {
-        let outcome: AuthenticationOutcome = tokens.withLock { $0[token] }.map { .accepted($0) } ?? .refused("no")
+        let known = tokens.withLock { $0 }
+        let outcome: AuthenticationOutcome = known.isEmpty ? .accepted(present ?? .anonymous) : known[token].map { .accepted($0) } ?? .refused("no")
         if !looksLater.load(ordering: .relaxed) { return outcome }
         looks.withLock { $0.append { later(outcome) } }
         return nil
