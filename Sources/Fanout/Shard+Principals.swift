@@ -51,6 +51,7 @@ extension Shard {
         let rights = client(index).pointee.details.principal.rights
         if let refusal = delegate.admit(client(index).pointee.details.principal) {
             client(index).pointee.details.principal = .unknown
+            hub.refusals.add(.connectionsPerUser)
             refuse(MessageError(code: .rateLimited, message: refusal, details: "", id: id), to: index)
             close(index, .flood)
             return

@@ -291,6 +291,7 @@ extension Shard {
         if !upgrade.awaitsAuthentication, let refusal = delegate.admit(upgrade.principal) {
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
+            hub.refusals.add(.connectionsPerUser)
             logRefused(index, refusal)
             answer(index, .error(429, refusal, fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
             return
