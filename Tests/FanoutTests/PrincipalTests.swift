@@ -171,8 +171,9 @@ import Testing
         #expect(try third.answer()?.status == 429)
         clients[0].end()
         try rig.waitForClients(1)
-        _ = try join(rig, ChannelSet(.stats), as: crowd)
+        let again = try join(rig, ChannelSet(.stats), as: crowd)
         #expect(rig.desk.admitted.withLock { $0["crowd"] } == 2)
+        for client in [clients[1], again] { client.end() }
     }
 
     // MARK: the end of a credential
