@@ -11,6 +11,7 @@ import pytest
 from bench.installed import CONFIG, DROP_INS, ROOT, SHARE, UNIT, dependencies, field, variant
 from support.daemon import PATIENCE, wait_until
 from support.gateway import Gateway, now_ns, shifted_fixture
+from support.tokens import ISSUER, sign
 
 GROUP = f"{DROP_INS}/gateway-group.conf"
 FIRST = re.compile(r"(?m)^goleapai-ws: .*$")
@@ -350,8 +351,19 @@ def test_credential(installed):
     machine.run("install", "-D", "-m", "600", "/dev/stdin", "/etc/credstore/goleapai-ws.auth.jwt_secret", text="secret\n")
     machine.systemctl("restart", UNIT)
     assert machine.is_active() and machine.read(f"/run/credentials/{UNIT}/auth.jwt_secret") == "secret\n"
-    # The daemon has read it: without effect in this version, and it says so.
-    assert "auth.jwt_secret" in machine.log("_PID=" + machine.show("MainPID"))
+    machine.run("sed", "-i", "s/^  #mode: none$/  mode: gateway/", CONFIG)
+    machine.systemctl("restart", UNIT)
+    assert machine.is_active(), machine.log("--lines=20")
+    user = "11111111-1111-4111-8111-111111111111"
+    claims = {"user_id": user, "sub": user, "email": "x@example.test", "role": "user", "iss": ISSUER, "iat": 1767225600, "nbf": 1767225600,
+              "exp": 4102444799}
+
+    def answer(secret):
+        return machine.near("curl", "--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--request", "POST", "--header",
+                            f"Authorization: Bearer {sign(claims, secret)}", "http://127.0.0.1:8080/ws/ticket")
+
+    # Signed with it, the token is good, and the database is asked, which this machine has not. Else it is refused at once.
+    assert (answer("secret"), answer("another")) == ("503", "401")
 
 
 # The files
