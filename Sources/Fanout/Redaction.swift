@@ -3,22 +3,14 @@
 
 import Base
 import Protocol
-import Synchronization
 
 /// The masking in force, and what it has counted. Any thread.
-public final class Redaction: @unchecked Sendable {  // Sendable because the cells are atomic and their memory never moves.
+public final class Redaction: Sendable {
     /// Nil: off. Taken once per batch.
     private let redactor = Locked<Redactor?>(Redactor())
-    private let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: RedactionRule.allCases.count)
+    private let counters = CaseCounters<RedactionRule>()
     /// No rule masks a text that is shorter than this, but in an address or by the name of a field.
     private static let typeBytesMin = 10
-
-    init() { for index in RedactionRule.allCases.indices { (cells + index).initialize(to: Atomic(0)) } }
-
-    deinit {
-        cells.deinitialize(count: RedactionRule.allCases.count)
-        cells.deallocate()
-    }
 
     /// Puts other rules in force, for events that come from now on. Any thread.
     /// - Parameter fields: see `Redactor.init`.
@@ -28,13 +20,7 @@ public final class Redaction: @unchecked Sendable {  // Sendable because the cel
     }
 
     /// Masks made by a rule since the start, also those in replays.
-    public func count(_ rule: RedactionRule) -> UInt64 { cell(rule).pointee.load(ordering: .relaxed) }
-
-    private func cell(_ rule: RedactionRule) -> UnsafeMutablePointer<Atomic<UInt64>> {
-        cells + (RedactionRule.allCases.firstIndex(of: rule) ?? 0)
-    }
-
-    private func add(_ rule: RedactionRule) { cell(rule).pointee.add(1, ordering: .relaxed) }
+    public func count(_ rule: RedactionRule) -> UInt64 { counters.count(rule) }
 
     /// Events without their secrets.
     func masked(_ drafts: [EventDraft]) -> [EventDraft] {
@@ -45,16 +31,16 @@ public final class Redaction: @unchecked Sendable {  // Sendable because the cel
     }
 
     /// The `data` of a message that is no event.
-    func masked(_ data: [UInt8]) -> [UInt8] { redactor.withLock { $0 }?.masked(data, add) ?? data }
+    func masked(_ data: [UInt8]) -> [UInt8] { redactor.withLock { $0 }?.masked(data, counters.add) ?? data }
 
     private func mask(_ drafts: inout [EventDraft], _ index: Int, _ redactor: Redactor) {
         // Not by an inout to the element: that would copy the array also where nothing is found.
         if drafts[index].origin == .producer, drafts[index].type.utf8.count >= Redaction.typeBytesMin, MessageType.ofChannel[drafts[index].type] == nil,
-            let type = redactor.masked(text: drafts[index].type, add)
+            let type = redactor.masked(text: drafts[index].type, counters.add)
         {
             drafts[index].type = type
         }
-        guard let data = redactor.masked(drafts[index].data, add) else { return }
+        guard let data = redactor.masked(drafts[index].data, counters.add) else { return }
         if drafts[index].origin == .table {
             drafts[index].archiveID = drafts[index].data.withUnsafeBytes { old in
                 JSONScanner.member("request_id", of: old).map { JSONScanner.unescape(UnsafeRawBufferPointer(rebasing: old[$0])) }

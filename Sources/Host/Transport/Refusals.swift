@@ -1,6 +1,6 @@
 // Why somebody was turned away, and how often.
 
-import Synchronization
+import Base
 
 /// A limit at which connections, requests or clients are turned away; the text is its name in counters.
 public enum Refusal: String, CaseIterable, Sendable {
@@ -21,19 +21,5 @@ public enum Refusal: String, CaseIterable, Sendable {
     case bytesPerSecond = "bytes_per_second"
 }
 
-/// Who was turned away since the start. Any thread counts and reads.
-public final class RefusalCounters: @unchecked Sendable {  // Sendable because every cell is atomic and the memory never moves.
-    private let cells = UnsafeMutablePointer<Atomic<UInt64>>.allocate(capacity: Refusal.allCases.count)
-
-    public init() { for index in Refusal.allCases.indices { (cells + index).initialize(to: Atomic(0)) } }
-
-    deinit {
-        cells.deinitialize(count: Refusal.allCases.count)
-        cells.deallocate()
-    }
-
-    private func cell(_ refusal: Refusal) -> UnsafeMutablePointer<Atomic<UInt64>> { cells + (Refusal.allCases.firstIndex(of: refusal) ?? 0) }
-
-    public func add(_ refusal: Refusal) { cell(refusal).pointee.add(1, ordering: .relaxed) }
-    public func count(_ refusal: Refusal) -> UInt64 { cell(refusal).pointee.load(ordering: .relaxed) }
-}
+/// Who was turned away since the start.
+public typealias RefusalCounters = CaseCounters<Refusal>
