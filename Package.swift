@@ -35,7 +35,7 @@ let package = Package(
         module("Crypto", uses: ["COpenSSL", "CCrypt"]),
         module("Protocol", uses: ["Base"]),
         module("Storage", uses: ["Base", "CSQLite"]),
-        module("Host", uses: ["Base", "CLinux", "CSystemd", "CYAML"]),
+        module("Host", uses: ["Base", "CLinux", "COpenSSL", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
         module("Server", uses: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout"]),

@@ -148,6 +148,21 @@ public struct LogEvent: Sendable, Hashable {
         publish.sock could not be made in the runtime directory; the message says why. Publishers on this machine are
         refused until the daemon is restarted; everything else is served.
         """)
+    public static let certificateExpires = LogEvent(
+        "7ea126089ad347e7b517975ce1be20b8", "certificate-expires", "The certificate expires",
+        """
+        The message says when. Once it has expired, clients refuse to connect. Renew the files that server.tls.cert and
+        server.tls.key name: the daemon notices within ten seconds, and nobody is disconnected.
+        """)
+    public static let certificateRenewed = LogEvent(
+        "825da555cc1a470db5927277507c5f8c", "certificate-renewed", "Certificate and key were read again",
+        "They hold for connections that come from now on. Who is connected stays connected, under the certificate of before.")
+    public static let certificateUnusable = LogEvent(
+        "d1114510dee94ac6b6c68e6cb7a03f73", "certificate-unusable", "Certificate and key on the disk cannot be used",
+        """
+        The message names the file, and what would be right. The daemon goes on with those that it has, and tries again
+        every ten seconds. A restart would fail, though: `goleapai-ws check-config` says when all is well.
+        """)
     public static let partHangs = LogEvent(
         "f575b377498542f3a8591a854adc8a23", "part-hangs", "A part of the daemon does not answer",
         """
@@ -168,6 +183,7 @@ public struct LogEvent: Sendable, Hashable {
     public static let all = [
         ready, stopping, stopped, cannotStart, configurationInvalid, configurationWarning, reloaded, needsRestart, reloadFailed, sourceFailing,
         sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, credentialRefused, replayIncomplete, limitLowered, descriptorsExhausted,
-        acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, partHangs, partsAnswer, suppressed,
+        acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, certificateExpires, certificateRenewed,
+        certificateUnusable, partHangs, partsAnswer, suppressed,
     ]
 }

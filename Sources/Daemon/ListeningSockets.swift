@@ -14,46 +14,54 @@ struct ListeningSockets {
     private(set) var all: [ListeningSocket] = []
     /// TCP, in the order of the configuration or of the socket unit.
     private(set) var addresses: [ListenAddress] = []
+    /// Those of them that speak TLS.
+    private(set) var tls: [ListenAddress] = []
     private(set) var publishing: PublishSocket?
 
     /// Takes over what is inherited, and binds what is missing.
     init(_ settings: Settings, inherited: [InheritedSocket], manager: ServiceManager) throws {
         let plan = ListenPlan(
-            inherited: inherited.map { ($0.name, $0.kind) }, hosts: settings.server.host, port: settings.server.port)
+            inherited: inherited.map { ($0.name, $0.kind) }, hosts: settings.server.host, port: settings.server.port,
+            tlsPort: !settings.server.tls.enabled ? .none : settings.server.tls.port == 0 ? .shared : .own(settings.server.tls.port))
         try ListeningSockets.check(plan, inherited, settings)
         var store = SocketStore(manager: manager, inherited: inherited)
         for closing in plan.closed {
             let name = inherited[closing.position].name
             switch closing.reason {
             case .foreign(let words): Log.warn("closing the inherited descriptor '\(clip(name))', which is \(words): nothing that can be served")
-            case .notConfigured(let address): Log.info("no longer listening on \(address), which server.host and server.port do not name any more")
+            case .notConfigured(let address): Log.info("no longer listening on \(address), which server.host, server.port and server.tls.port do not name any more")
             case .besideUnit(let address): Log.info("closing the socket of \(address) that a former process has left: the socket unit says where to listen")
             }
             store.drop(closing.position)
         }
-        try open(plan, &store, settings)
+        try open(plan, inherited.map(\.name), &store, settings)
         if let opened = try PublishSocket.open(settings.broadcast.socket, inherited: plan.publishers, &store) {
             publishing = opened.publishing
             all.append(opened.socket)
         }
     }
 
-    private mutating func open(_ plan: ListenPlan, _ store: inout SocketStore, _ settings: Settings) throws {
+    private mutating func open(_ plan: ListenPlan, _ names: [String], _ store: inout SocketStore, _ settings: Settings) throws {
         // With port 0 the addresses share one port.
         var shared = settings.server.port
-        for case .serve(_, let address) in plan.steps where shared == 0 { shared = address.port }
+        for case .serve(let position, let address) in plan.steps where shared == 0 {
+            if plan.tlsPort == .shared || !plan.speaksTLS(address, name: names[position]) { shared = address.port }
+        }
         for step in plan.steps {
             switch step {
             case .serve(let position, let address):
                 guard let socket = store.socket(position) else { continue }
                 all.append(socket)
                 addresses.append(address)
+                if plan.speaksTLS(address, name: names[position]) { tls.append(address) }
             case .bind(let wanted):
-                let wanted = ListenAddress(host: wanted.host, port: shared)
+                let isShared = wanted.port == settings.server.port
+                let wanted = ListenAddress(host: wanted.host, port: isShared ? shared : wanted.port)
                 do throws(SystemError) {
                     let socket = try ListeningSockets.bind(wanted, patiently: store.hasDropped)
                     let address = socket.address ?? wanted
-                    shared = address.port
+                    if isShared { shared = address.port }
+                    if plan.speaksTLS(address, name: "") { tls.append(address) }
                     store.keep(socket, as: address.storeName)
                     all.append(socket)
                     addresses.append(address)
@@ -63,7 +71,7 @@ struct ListeningSockets {
                         Log.warn("cannot listen on \(error.subject): \(SystemError.text(of: error.code)); going on with the other addresses", .addressUnavailable)
                         continue
                     }
-                    throw ListeningSockets.sentence(error, port: shared)
+                    throw ListeningSockets.sentence(error, port: wanted.port, key: isShared ? "server.port" : "server.tls.port")
                 }
             }
         }
@@ -102,13 +110,13 @@ struct ListeningSockets {
         }
     }
 
-    private static func sentence(_ error: SystemError, port: Int) -> StartError {
+    private static func sentence(_ error: SystemError, port: Int, key: String) -> StartError {
         let advice =
             switch error.code {
             case EADDRINUSE:
-                "\(PortHolder.name(port: port).map { "\($0) holds it; " } ?? "")stop it or set server.port (the gateway's own default is 8080 too)"
-            case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; set server.port"
-            default: "set server.host and server.port"
+                "\(PortHolder.name(port: port).map { "\($0) holds it; " } ?? "")stop it or set \(key)\(key == "server.port" ? " (the gateway's own default is 8080 too)" : "")"
+            case EACCES: "ports below 1024 need CAP_NET_BIND_SERVICE; set \(key)"
+            default: "set server.host and \(key)"
             }
         return StartError(description: "cannot listen on \(error.subject): \(SystemError.text(of: error.code)); \(advice)")
     }

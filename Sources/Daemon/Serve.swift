@@ -62,6 +62,10 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
     let statusLine: StatusLine
     let acceptors: AcceptorPool
     let addresses: [ListenAddress]
+    /// Those of them that speak TLS.
+    let tlsAddresses: [ListenAddress]
+    /// Nil without TLS.
+    let certificates: CertificateWatch?
     let publishing: PublishSocket?
     let demo: DemoRun?
     let control = DispatchQueue(label: "control")
@@ -82,6 +86,9 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
                 name: Version.name, version: Version.number, commit: Version.commit, swift: Version.swift),
             sources: { sources.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
         routing.sourceCounters = { sources.counts }
+        let certificates = try CertificateWatch(running.server.tls, hub: hub)
+        self.certificates = certificates
+        if let certificates { routing.certificateDaysLeft = { certificates.daysLeft } }
         let router = Router(hub: hub, options: routing, rules: RouterRules(running, try access.apply(running, databasePath: sources.databasePath(running))))
         self.router = router
         let count = running.server.shards > 0 ? running.server.shards : Socket.affinityCount
@@ -90,7 +97,7 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         self.shards = shards
         hub.attach(shards)
         let sockets = try ListeningSockets(running, inherited: inherited, manager: manager)
-        (addresses, publishing) = (sockets.addresses, sockets.publishing)
+        (addresses, tlsAddresses, publishing) = (sockets.addresses, sockets.tls, sockets.publishing)
         acceptors = try Service.accept(from: sockets, shards, through: hub.gate)
         statusLine = StatusLine(hub: hub, sources: { sources.status() })
         heartbeat = Service.heartbeat(hub, bridge, sources, router, statusLine)
@@ -117,8 +124,9 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
         for shard in shards { shard.start() }
         try sources.start(running)
         try demo?.start(publish: { [hub] in hub.publish([$0]) })
+        certificates?.start()
         try acceptors.start(threads: 2)
-        for address in addresses { Log.info("listening on http://\(address)") }
+        for address in addresses { Log.info("listening on \(tlsAddresses.contains(address) ? "https" : "http")://\(address)") }
         if let publishing { Log.info("publishers on this machine reach it at \(publishing.path)") }
         Log.info("goleapai-ws \(Version.number) serves at most \(running.websocket.maxClients) clients on \(shards.count) shards", .ready)
         let manager = ServiceManager()

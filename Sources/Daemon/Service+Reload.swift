@@ -56,6 +56,8 @@ extension Service {
         case .success(let loaded):
             for warning in loaded.warnings { Log.warn("\(warning)", .configurationWarning, [.setting(warning.key)]) }
             take(loaded.settings)
+            // Also where only the files have changed that it names.
+            if loaded.settings.server.tls.enabled { certificates?.reload(running.server.tls) }
         case .failure(let error):
             let count = error.errors.count
             for fault in error.errors { Log.error("\(fault)", .reloadFailed, [.setting(fault.key)]) }

@@ -49,8 +49,11 @@ struct Client: ~Copyable {
     var bytesSent: UInt64 = 0
     var dropped: UInt64 = 0
 
+    /// Whether everything that was to be sent is with the kernel.
+    var isFlushed: Bool { ring.isEmpty && !flags.contains(.holding) }
+
     struct Flags: OptionSet {
-        let rawValue: UInt16
+        let rawValue: UInt32
         /// Speaks HTTP still.
         static let http = Flags(rawValue: 1)
         /// The socket took less than it was given; wait for EPOLLOUT.
@@ -83,6 +86,14 @@ struct Client: ~Copyable {
         static let plainHTTP = Flags(rawValue: 16_384)
         /// Its socket holds more than was read in this round.
         static let moreInput = Flags(rawValue: 32_768)
+        /// Its bytes go through `details.tls`.
+        static let tls = Flags(rawValue: 65_536)
+        /// Its TLS handshake is not over.
+        static let handshaking = Flags(rawValue: 131_072)
+        /// A TLS record (or the goodbye) has begun and waits for the socket.
+        static let holding = Flags(rawValue: 262_144)
+        /// In the list of those whose handshake goes on.
+        static let shaking = Flags(rawValue: 524_288)
     }
 }
 
@@ -113,6 +124,10 @@ final class ClientDetails {
     var ending = Ending.none
     /// The newest gap that was put into the ring.
     var placedGap: PlacedGap?
+    /// Nil without TLS, and until the hello is looked at.
+    var tls: TLSConnection?
+    /// What the log says of TLS, once the handshake is over: `TLS 1.3`.
+    var transport = ""
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?
     /// Input that arrived while its reading rested.

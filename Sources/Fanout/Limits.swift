@@ -24,6 +24,8 @@ public struct Limits: Sendable {
     public var handshakesPerSecond = 50
     /// Whose word counts for a client's address.
     public var trustedProxies: [IPNetwork] = []
+    /// Time for a TLS handshake.
+    public var handshakeTime = Duration.seconds(10)
     /// Time for a request's head to be complete, and for its body to make progress.
     public var requestTime = Duration.seconds(10)
     /// Bytes of a body that must arrive within each `requestTime`.

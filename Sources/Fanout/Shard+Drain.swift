@@ -118,7 +118,7 @@ extension Shard {
             // A request with a body wants to change something, and nothing is changed any more.
             exchange.head = nil
             answer(index, .stopping, keepAlive: false, headOnly: false)
-        } else if !client.pointee.ring.isEmpty {
+        } else if !client.pointee.isFlushed {
             client.pointee.flags.insert(.endAfterFlush)
         } else if exchange.input.isEmpty, exchange.requests > 0 {
             end(index)
@@ -201,7 +201,7 @@ extension Shard {
 
     /// Whether nothing is on its way to the peer any more.
     private func hasEverything(_ client: UnsafeMutablePointer<Client>) -> Bool {
-        client.pointee.ring.isEmpty && !client.pointee.flags.contains(.behind) && Socket.unsentBytes(client.pointee.descriptor) == 0
+        client.pointee.isFlushed && !client.pointee.flags.contains(.behind) && Socket.unsentBytes(client.pointee.descriptor) == 0
     }
 
     private func cutOff(_ index: UInt32) {

@@ -67,6 +67,7 @@ extension Shard {
 
     private func expireRequest(_ index: UInt32) {
         let client = client(index)
+        if client.pointee.flags.contains(.handshaking) { return expireHandshake(index) }
         guard let exchange = client.pointee.details.exchange, exchange.head != nil || !exchange.input.isEmpty else {
             end(index)
             return
@@ -80,7 +81,7 @@ extension Shard {
         let client = client(index)
         let interval = max(1, Wheel.ticks(limits.heartbeatInterval))
         let timeout = max(1, Wheel.ticks(limits.clientTimeout))
-        if !client.pointee.ring.isEmpty, tick &- client.pointee.lastProgress >= timeout {
+        if !client.pointee.isFlushed, tick &- client.pointee.lastProgress >= timeout {
             // It does not take our bytes, so a close frame would not reach it either.
             note(.stuck, of: index)
             end(index)

@@ -17,6 +17,8 @@ enum Ending {
     case vanished
     /// A system call failed: errno.
     case broken(Int32)
+    /// OpenSSL gave up, in its words.
+    case brokenTLS(String)
     /// It took none of our bytes for `client_timeout`.
     case stuck
     /// The daemon has stopped before it had taken everything.
@@ -30,6 +32,7 @@ enum Ending {
         case .failed(let code): "closed with \(code.rawValue), since the client broke the protocol: \(code.reason)"
         case .vanished: "the client went away without a close frame"
         case .broken(let code): "the connection broke: \(SystemError.text(of: code))"
+        case .brokenTLS(let reason): "the TLS connection broke: \(reason)"
         case .stuck: "the client took no bytes for websocket.client_timeout"
         case .cutOff: "cut off, since the daemon stops and the client has not taken everything in time"
         }
@@ -57,7 +60,8 @@ extension Shard {
     func logConnected(_ index: UInt32, path: String, _ channels: ChannelSet) {
         let details = client(index).pointee.details
         Log.info(
-            "client \(details.id) connected from \(details.address) to \(path)", .clientConnected, fields(of: details) + Shard.fields(of: channels))
+            "client \(details.id) connected from \(details.address) to \(path)\(details.transport.isEmpty ? "" : " over \(details.transport)")",
+            .clientConnected, fields(of: details) + Shard.fields(of: channels))
     }
 
     /// A client has changed what it is subscribed to.

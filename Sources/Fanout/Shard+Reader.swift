@@ -28,7 +28,9 @@ extension Shard {
                 input.withUnsafeMutableBytes { take($0, from: index) }
                 continue
             }
-            let count = recv(client.pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
+            let count =
+                client.pointee.flags.contains(.tls)
+                ? receiveTLS(index) : recv(client.pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
             if count > 0 {
                 client.pointee.lastReceived = tick
                 if !admitBytes(count, of: index) { return }
@@ -58,7 +60,7 @@ extension Shard {
         client.pointee.flags.insert(.peerEnded)
         note(.vanished, of: index)
         // A half-closed HTTP peer still reads its answer; a WebSocket without close handshake is over.
-        if client.pointee.flags.contains(.http), !client.pointee.ring.isEmpty || client.pointee.flags.contains(.answering),
+        if client.pointee.flags.contains(.http), !client.pointee.isFlushed || client.pointee.flags.contains(.answering),
             !client.pointee.flags.contains(.lingering)
         {
             client.pointee.flags.insert(.endAfterFlush)

@@ -128,6 +128,7 @@ extension Shard {
     func drain(_ index: UInt32) {
         assertOwned()
         let client = client(index)
+        if client.pointee.flags.contains(.tls), !flushTLS(index) { return }
         var budget = limits.roundBytesMax
         while true {
             while let span = client.pointee.ring.peek(0, capacity: slots.capacity), span.pointee.kind == .void { client.pointee.ring.pop() }
@@ -172,6 +173,7 @@ extension Shard {
 
     /// One system call over as many spans as fit.
     private func write(_ client: UnsafeMutablePointer<Client>, budget: Int) -> Int {
+        if client.pointee.flags.contains(.tls) { return writeTLS(client, budget: budget) }
         guard let first = client.pointee.ring.peek(0, capacity: slots.capacity) else { return 0 }
         if client.pointee.ring.depth == 1 {
             sentPlan = min(Int(first.pointee.length), max(budget, 1))
@@ -224,6 +226,7 @@ extension Shard {
         if client.pointee.flags.contains(.endAfterFlush), !client.pointee.flags.contains(.lingering) {
             // Our side ends first and the peer gets time to read: closing now would reset the connection under its last answer
             // (RFC 9112 §9.6, RFC 6455 §7.1.1).
+            if client.pointee.flags.contains(.tls), !closeTLS(index) { return }
             client.pointee.flags.insert(.lingering)
             shutdown(client.pointee.descriptor, Int32(SHUT_WR))
             if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: lastWait(client)) }

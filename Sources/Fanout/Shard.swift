@@ -19,6 +19,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     public let counters = ShardCounters()
     /// What became of every event that was offered here.
     public let ledger = LossLedger()
+    public let tlsCounters = TLSCounters()
     let hub: Hub
     let delegate: any ConnectionDelegate
 
@@ -62,6 +63,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// Where input is received; one for all.
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     let slots: SlotPool
+    let tls = ShardTLS()
     /// Groups by what they want, and the same as a list for the fan-out.
     var groups: [Audience: Group] = [:]
     var groupList: [Group] = []
@@ -175,9 +177,10 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     public func adopt(_ accepted: consuming AcceptedSocket) {
         let peer = accepted.peer
         let admission = accepted.admission
+        let speaksTLS = accepted.speaksTLS
         let descriptor = accepted.release()
         counters.connections.add(1, ordering: .relaxed)
-        post { $0.add(descriptor, from: peer, admission) }
+        post { $0.add(descriptor, from: peer, admission, speaksTLS: speaksTLS) }
     }
 
     // MARK: rounds
@@ -230,6 +233,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     /// Ends a round: who had more than a round allows goes on, and who was doomed goes.
     func finishRound() {
+        shakeHands()
         if !ready.isEmpty {
             let turn = ready
             ready.removeAll(keepingCapacity: true)
@@ -274,7 +278,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         for index in places.indices where places[index].isTaken { body(UInt32(index), client(UInt32(index))) }
     }
 
-    private func add(_ descriptor: Int32, from peer: PeerAddress, _ admission: AddressGate.Admission?) {
+    private func add(_ descriptor: Int32, from peer: PeerAddress, _ admission: AddressGate.Admission?, speaksTLS: Bool) {
         assertOwned()
         guard !isDraining, let index = takePlace() else {
             _ = Glibc.close(descriptor)
@@ -309,7 +313,11 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         if total > limits.clientsMax + limits.httpConnectionsMax {
             counters.refused.add(1, ordering: .relaxed)
             hub.refusals.add(.connections)
+            // A handshake would cost more than the refusal is worth.
+            if speaksTLS { return end(index) }
             answer(index, .error(503, "too many connections", fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
+        } else if speaksTLS {
+            beginTLS(index)
         } else {
             receive(index)
         }
@@ -341,6 +349,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     private func destroy(_ index: UInt32) {
         let client = client(index)
+        if client.pointee.flags.contains(.tls) { destroyTLS(index) }
         leaveGroups(index)
         unschedule(index)
         while let span = client.pointee.ring.peek(0, capacity: slots.capacity) {

@@ -55,6 +55,7 @@ extension Router {
         Router.object(RedactionRule.allCases.map { ($0.rawValue, Int64(clamping: hub.redaction.count($0))) }, to: &writer)
         writer.key("sources")
         Router.object(options.sourceCounters().map { ($0.name, $0.count) }, to: &writer)
+        if let daysLeft = options.certificateDaysLeft?() { write(tls: daysLeft, to: &writer) }
         writer.key("shards")
         writer.beginArray()
         for (shard, report) in zip(hub.shards, reports) { Router.object(Router.numbers(of: shard, report), to: &writer) }
@@ -76,6 +77,25 @@ extension Router {
             line.append(("waiting", Int64(clamping: reports.reduce(0) { $0 &+ $1.waiting(channel) })))
             Router.object(line, to: &writer)
         }
+        writer.endObject()
+    }
+
+    private func write(tls daysLeft: Int, to writer: inout JSONWriter) {
+        let counters = hub.shards.map(\.tlsCounters)
+        writer.key("tls")
+        writer.beginObject()
+        for (key, value) in [
+            ("certificate_days_left", Int64(daysLeft)),
+            ("handshakes", Int64(clamping: counters.reduce(0) { $0 &+ $1.handshakes.load(ordering: .relaxed) })),
+            ("resumed", Int64(clamping: counters.reduce(0) { $0 &+ $1.resumed.load(ordering: .relaxed) })),
+            ("underway", Int64(counters.reduce(0) { $0 + $1.underway.load(ordering: .relaxed) })),
+            ("waiting", Int64(counters.reduce(0) { $0 + $1.waiting.load(ordering: .relaxed) })),
+        ] {
+            writer.key(key)
+            writer.int(value)
+        }
+        writer.key("failed")
+        Router.object(TLSFailure.Kind.allCases.map { kind in (kind.rawValue, Int64(clamping: counters.reduce(0) { $0 &+ $1.count(kind) })) }, to: &writer)
         writer.endObject()
     }
 

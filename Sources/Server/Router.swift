@@ -58,6 +58,8 @@ public struct RouterOptions: Sendable {
     public var isDraining: @Sendable () -> Bool
     /// What the sources count besides, for /admin/ws/stats.
     public var sourceCounters: @Sendable () -> [(name: String, count: Int64)] = { [] }
+    /// Whole days until our certificate expires; nil without TLS.
+    public var certificateDaysLeft: (@Sendable () -> Int)?
 
     public init(
         build: Build, sources: @escaping @Sendable () -> [SourceReport],

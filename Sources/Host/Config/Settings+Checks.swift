@@ -1,8 +1,11 @@
 // What one value alone cannot show: combinations that cannot work, and what this version does not serve.
 
+import Base
+
 extension SettingsLoader {
     mutating func check() {
         checkServer()
+        checkTLS()
         checkAccess()
         let websocket = settings.websocket
         require(
@@ -37,10 +40,25 @@ extension SettingsLoader {
         }
     }
 
+    /// Reads certificate and key, so that what is wrong with them shows before anything is started or changed.
+    private mutating func checkTLS() {
+        let tls = settings.server.tls
+        guard tls.enabled else { return }
+        require(
+            tls.port == 0 || tls.port != settings.server.port, "server.tls.port", or: "server.port",
+            "\(tls.port) is server.port as well; write 0 to speak TLS on that one, or another port to have both")
+        do throws(TLSFileError) {
+            let certificate = try TLSContext(tls, tickets: TLSTickets()).certificate
+            guard let fault = certificate.fault(at: SystemClock().now()) else { return }
+            warnings.append(.init(origin(of: "server.tls.cert"), "server.tls.cert", "\(quoted(tls.certificate)) \(fault)"))
+        } catch {
+            errors.append(.init(origin(of: error.key, "server.tls.enabled"), error.key, error.message))
+        }
+    }
+
     /// Who may connect, and whether that is meant.
     private mutating func checkAccess() {
         let auth = settings.auth
-        require(!settings.server.tls.enabled, "server.tls.enabled", or: "server.tls.enabled", "true is not possible yet: this version serves without TLS")
         if auth.mode == .gateway {
             require(
                 !auth.jwtSecret.isEmpty, "auth.jwt_secret", or: "auth.mode",

@@ -9,6 +9,8 @@ import Synchronization
 /// gives it to `receive`, which is called on the acceptor's thread and must not block.
 public final class AcceptorPool: Sendable {
     private let sockets: Locked<[ListeningSocket]>
+    /// Addresses behind which TLS is spoken.
+    private let tls: Set<ListenAddress>
     private let wakeUp: Int32
     private let stopping = Atomic<Bool>(false)
     private let running = Atomic<Int>(0)
@@ -19,10 +21,11 @@ public final class AcceptorPool: Sendable {
     /// Takes the listening sockets; `start` begins accepting.
     /// - Parameter gate: turns addresses away before `receive` hears of them; nil lets everybody in.
     public init(
-        listening sockets: [ListeningSocket], gate: AddressGate? = nil,
+        listening sockets: [ListeningSocket], tls: [ListenAddress] = [], gate: AddressGate? = nil,
         receive: @escaping @Sendable (consuming AcceptedSocket) -> Void
     ) throws(SystemError) {
         self.sockets = Locked(sockets)
+        self.tls = Set(tls)
         self.receive = receive
         wakeUp = clinux_eventfd()
         self.gate = gate
@@ -37,7 +40,10 @@ public final class AcceptorPool: Sendable {
         for number in 0..<threads {
             running.add(1, ordering: .relaxed)
             let failure = Thread.start(named: "acceptor-\(number)") { [self] in
-                run(sockets.withLock { $0.map { $0.descriptor.number } })
+                let (descriptors, speakTLS) = sockets.withLock { sockets in
+                    (sockets.map { $0.descriptor.number }, sockets.map { $0.address.map(tls.contains) ?? false })
+                }
+                run(descriptors, speakTLS)
                 running.subtract(1, ordering: .releasing)
             }
             if let failure {
@@ -60,7 +66,7 @@ public final class AcceptorPool: Sendable {
         sockets.withLock { $0.removeAll() }
     }
 
-    private func run(_ descriptors: [Int32]) {
+    private func run(_ descriptors: [Int32], _ speakTLS: [Bool]) {
         var refused = RefusedSockets()
         var waiting = (descriptors + [wakeUp]).map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
         while !stopping.load(ordering: .acquiring) {
@@ -69,13 +75,14 @@ public final class AcceptorPool: Sendable {
             refused.expire()
             if isShort { shortage.look() }
             guard count > 0 else { continue }
-            for entry in waiting.dropLast() where entry.revents != 0 {
+            for (entry, speaksTLS) in zip(waiting.dropLast(), speakTLS) where entry.revents != 0 {
                 do throws(SystemError) {
-                    guard let accepted = try Socket.accept(entry.fd) else { continue }
+                    guard var accepted = try Socket.accept(entry.fd) else { continue }
+                    accepted.speaksTLS = speaksTLS
                     admit(accepted, &refused)
                 } catch {
                     // Not taken, poll would return at once for ever.
-                    if !shortage.turnAway(entry.fd, error) { usleep(50_000) }
+                    if !shortage.turnAway(entry.fd, error, speaksTLS: speaksTLS) { usleep(50_000) }
                 }
             }
         }
@@ -129,7 +136,7 @@ private final class Shortage: Sendable {
 
     /// A connection could not be taken.
     /// - Returns: false where it still waits.
-    func turnAway(_ listening: Int32, _ error: SystemError) -> Bool {
+    func turnAway(_ listening: Int32, _ error: SystemError, speaksTLS: Bool) -> Bool {
         let (isFirst, isGone) = state.withLock { state -> (Bool, Bool) in
             let isFirst = state.last == nil
             state.last = clock.monotonic()
@@ -139,7 +146,8 @@ private final class Shortage: Sendable {
             let accepted = (try? Socket.accept(listening)) ?? nil  // its failure is the one that we are here for
             let isGone = accepted != nil
             if let accepted {
-                Shortage.refuse(accepted)
+                // Without a handshake there is no way to tell a peer that waits for one.
+                if !speaksTLS { Shortage.refuse(accepted) }
                 refusals?.add(.descriptors)
                 state.turnedAway += 1
             }

@@ -40,11 +40,33 @@ public struct ListenPlan: Sendable, Equatable {
 
     public static let publishName = "publish"
 
+    /// Where TLS is spoken.
+    public enum TLSPort: Sendable, Equatable {
+        case none
+        /// On all addresses.
+        case shared
+        /// On this port, beside the other one; not 0.
+        case own(Int)
+    }
+
+    public let tlsPort: TLSPort
+
+    /// Whether an address speaks TLS. Of a socket unit's, the name may decide (`https`, `http`; FileDescriptorName=); else the port does.
+    public func speaksTLS(_ address: ListenAddress, name: String) -> Bool {
+        switch tlsPort {
+        case .none: false
+        case .shared: !isActivated || name != "http"
+        case .own(let port): address.port == port || isActivated && name == "https"
+        }
+    }
+
     /// - Parameters:
     ///   - inherited: names and kinds, as they were handed over.
     ///   - hosts: addresses in normal form, without brackets.
     ///   - port: 0: any, also that of an inherited socket.
-    public init(inherited: [(name: String, kind: InheritedSocket.Kind)], hosts: [String], port: Int) {
+    ///   - tlsPort: where TLS is spoken.
+    public init(inherited: [(name: String, kind: InheritedSocket.Kind)], hosts: [String], port: Int, tlsPort: TLSPort = .none) {
+        self.tlsPort = tlsPort
         var stored: [(position: Int, address: ListenAddress)] = []
         var activated: [(position: Int, address: ListenAddress, isDualStack: Bool)] = []
         for (position, (name, kind)) in inherited.enumerated() {
@@ -62,14 +84,26 @@ public struct ListenPlan: Sendable, Equatable {
         if isActivated {
             for (position, address, _) in activated { steps.append(.serve(position, address)) }
             for (position, address) in stored { closed.append(Closing(position: position, reason: .besideUnit(address))) }
-            agrees = ListenPlan.agree(activated.map { ($0.address, $0.isDualStack) }, hosts, port)
+            if case .own(let own) = tlsPort {
+                let speaking = activated.map { speaksTLS($0.address, name: inherited[$0.position].name) }
+                func unit(_ speaksTLS: Bool) -> [(ListenAddress, Bool)] {
+                    zip(activated, speaking).filter { $0.1 == speaksTLS }.map { ($0.0.address, $0.0.isDualStack) }
+                }
+                agrees = ListenPlan.agree(unit(false), hosts, port) && ListenPlan.agree(unit(true), hosts, own)
+            } else {
+                agrees = ListenPlan.agree(activated.map { ($0.address, $0.isDualStack) }, hosts, port)
+            }
             return
         }
-        for host in hosts {
-            let fitting = stored.filter { $0.address.host == host && (port == 0 || $0.address.port == port) }
-            for (position, address) in fitting { steps.append(.serve(position, address)) }
-            if fitting.isEmpty { steps.append(.bind(ListenAddress(host: host, port: port))) }
-            stored.removeAll { one in fitting.contains { $0.position == one.position } }
+        // With any port, one that is spoken for is not it.
+        let own: Int? = if case .own(let port) = tlsPort { port } else { nil }
+        for port in [port] + (own.map { [$0] } ?? []) {
+            for host in hosts {
+                let fitting = stored.filter { $0.address.host == host && (port == 0 ? $0.address.port != own : $0.address.port == port) }
+                for (position, address) in fitting { steps.append(.serve(position, address)) }
+                if fitting.isEmpty { steps.append(.bind(ListenAddress(host: host, port: port))) }
+                stored.removeAll { one in fitting.contains { $0.position == one.position } }
+            }
         }
         for (position, address) in stored { closed.append(Closing(position: position, reason: .notConfigured(address))) }
     }

@@ -10,6 +10,8 @@ public struct AcceptedSocket: ~Copyable, Sendable {
     public let peer: PeerAddress
     /// Counts it for its address, where that is limited.
     public var admission: AddressGate.Admission?
+    /// Whether it has come to a port that speaks TLS.
+    public var speaksTLS = false
 
     /// Gives the descriptor's number away; the receiver closes it.
     public consuming func release() -> Int32 { descriptor.release() }
