@@ -52,7 +52,7 @@ let package = Package(
 
         // Doubles and models that several test targets share.
         .target(
-            name: "TestSupport", dependencies: ["Base", "CSQLite", "Protocol", "Fanout"], path: "Tests/TestSupport", swiftSettings: strict),
+            name: "TestSupport", dependencies: ["Base", "COpenSSL", "CSQLite", "Protocol", "Fanout"], path: "Tests/TestSupport", swiftSettings: strict),
 
         tests(of: "Base", uses: ["Base", "TestSupport"]),
         tests(of: "Crypto", uses: ["Crypto", "TestSupport"]),

@@ -9,8 +9,8 @@ import Testing
 @testable import Fanout
 
 @Suite struct ChaosTests {
-    @Test(arguments: testSeeds(3))
-    func nothingIsLeftBehind(seed: UInt64) throws {
+    @Test(arguments: testSeeds(3), [false, true])
+    func nothingIsLeftBehind(seed: UInt64, overTLS: Bool) throws {
         var limits = Limits()
         limits.historyEventsMax = 64
         limits.sendBufferBytes = 4096
@@ -20,7 +20,7 @@ import Testing
         limits.httpConnectionsMax = 6
         limits.messagesPerSecond = seed % 2 == 0 ? 0 : 50
         limits.disconnectsSlowConsumers = seed % 3 == 0
-        let rig = try Rig(limits)
+        let rig = try Rig(limits, speaksTLS: overTLS)
         let target = rig.desk.register(Upgrade(subscription: try ModelFilter([.all]).subscription()))
         let witness = try (0..<2).map { try rig.subscribe(ModelFilter([.requests]), to: $0) }
         let failures = SharedFailures()
@@ -88,7 +88,17 @@ import Testing
     private static func misbehave(_ rig: Rig, _ target: String, _ generator: SeededGenerator) throws {
         var generator = generator
         for _ in 0..<25 {
-            let client = try rig.connect(to: generator.int(0...1))
+            let client = try rig.connectWire(to: generator.int(0...1), speaksTLS: rig.speaksTLS)
+            if rig.speaksTLS {
+                if generator.chance(10) {
+                    try client.writeWire((0..<100).map { _ in UInt8.random(in: 0...255, using: &generator) })
+                    client.end()
+                    continue
+                }
+                // One connection too many is closed without a handshake.
+                do { try client.handshake() } catch { continue }
+                if generator.chance(10) { try client.tls?.changeKeys() }
+            }
             switch generator.int(0..<6) {
             case 0:
                 try client.write("GET /\(generator.pick(["x", "later", "large", "refused"])) HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -2,6 +2,7 @@
 // with the server but for the few kilobytes of `sendBufferBytes`.
 
 import Base
+import Glibc
 import Protocol
 import Synchronization
 import TestSupport
@@ -81,8 +82,28 @@ struct Rig {
     let hub: Hub
     let shards: [Shard]
     let desk = Desk()
+    /// Connections speak TLS.
+    let speaksTLS: Bool
+    static let certificates = Result {
+        let certificates = try TestCertificates()
+        try certificates.make("server")
+        return certificates
+    }
 
-    init(_ limits: Limits = Limits(), shards count: Int = 2, clock: any Clock = SystemClock()) throws {
+    /// What a server with the files of these names speaks.
+    static func tls(_ name: String = "server", clientCA: String = "", tickets: TLSTickets = TLSTickets()) throws -> TLSContext {
+        let path = try certificates.get().path
+        var settings = Settings.TLS()
+        settings.certificate = "\(path)/\(name).crt"
+        settings.key = "\(path)/\(name).key"
+        settings.clientCA = clientCA
+        return try TLSContext(settings, tickets: tickets)
+    }
+
+    init(
+        _ limits: Limits = Limits(), shards count: Int = 2, clock: any Clock = SystemClock(), speaksTLS: Bool = false, tls: TLSContext? = nil
+    ) throws {
+        self.speaksTLS = speaksTLS
         let hub = Hub(limits: limits, clock: clock)
         self.hub = hub
         let desk = desk
@@ -90,14 +111,26 @@ struct Rig {
         shards = try (0..<count).map { try Shard(number: $0, hub: hub, delegate: desk) }
         hub.attach(shards)
         for shard in shards { shard.start() }
+        guard speaksTLS || tls != nil else { return }
+        // OpenSSL writes with write(2).
+        signal(SIGPIPE, SIG_IGN)
+        hub.serve(try tls ?? Rig.tls())
     }
 
-    /// A connection that has said nothing yet.
+    /// A connection that has said nothing yet; over TLS, if that is spoken here.
     func connect(to shard: Int = 0) throws -> SocketClient {
+        let client = try connectWire(to: shard, speaksTLS: speaksTLS)
+        if speaksTLS { try client.handshake() }
+        return client
+    }
+
+    /// A connection on which not even TLS has begun.
+    func connectWire(to shard: Int = 0, speaksTLS: Bool = true) throws -> SocketClient {
         let (near, far) = try SocketClient.pair()
-        shards[shard].adopt(
-            AcceptedSocket(
-                descriptor: FileDescriptor(owning: far), peer: PeerAddress(host: "127.0.0.1", port: 1, isLoopback: true)))
+        var accepted = AcceptedSocket(
+            descriptor: FileDescriptor(owning: far), peer: PeerAddress(host: "127.0.0.1", port: 1, isLoopback: true))
+        accepted.speaksTLS = speaksTLS
+        shards[shard].adopt(accepted)
         return near
     }
 

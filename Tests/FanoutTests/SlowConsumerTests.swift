@@ -63,14 +63,14 @@ import Testing
     }
 
     /// Clients that read a little now and then, with frames that do not fit the socket; several publishers.
-    @Test(arguments: testSeeds(10))
-    func whatIsMissingIsInAGap(seed: UInt64) throws {
+    @Test(arguments: testSeeds(10), [false, true])
+    func whatIsMissingIsInAGap(seed: UInt64, overTLS: Bool) throws {
         var generator = SeededGenerator(seed: seed)
         var limits = limits(events: generator.pick([16, 50, 100, 200]))
         limits.historyBytesMax = generator.pick([20_000, 100_000, 16_777_216])
         limits.ringSpansMax = generator.pick([1, 2, 3, 16, 256])
         limits.roundBytesMax = generator.pick([1, 500, 5000, 65_536])
-        let rig = try Rig(limits, clock: ManualClock())
+        let rig = try Rig(limits, clock: ManualClock(), speaksTLS: overTLS)
         let filters = (0..<7).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
         let published = Published()

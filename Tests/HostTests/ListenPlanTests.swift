@@ -21,6 +21,9 @@ private let ipv6 = ListenAddress(host: "::1", port: 8080)
         var inherited: [(name: String, kind: InheritedSocket.Kind)] = []
         var hosts = both
         var port = 8080
+        var tls = ListenPlan.TLSPort.none
+        /// Of the steps.
+        var speakTLS: [Bool]?
         var steps: [ListenPlan.Step] = []
         var closed: [(Int, ListenPlan.Reason)] = []
         var publishers: [Int] = []
@@ -98,11 +101,42 @@ private let ipv6 = ListenAddress(host: "::1", port: 8080)
             ],
             hosts: ["127.0.0.1"], steps: [.serve(1, ipv4)], closed: [(0, .besideUnit(ipv4)), (2, .besideUnit(ipv6))], publishers: [3],
             isActivated: true),
+        Case(testDescription: "TLS on the one port", tls: .shared, speakTLS: [true, true], steps: [.bind(ipv4), .bind(ipv6)]),
+        Case(
+            testDescription: "TLS beside it, one stored", inherited: [tcp("listen-127.0.0.1-8443", "127.0.0.1", 8443)], tls: .own(8443),
+            speakTLS: [false, false, true, true],
+            steps: [.bind(ipv4), .bind(ipv6), .serve(0, ListenAddress(host: "127.0.0.1", port: 8443)), .bind(ListenAddress(host: "::1", port: 8443))]),
+        Case(
+            testDescription: "TLS beside any port: its own stored socket is not that", inherited: [tcp("listen-127.0.0.1-8443", "127.0.0.1", 8443)],
+            hosts: ["127.0.0.1"], port: 0, tls: .own(8443), speakTLS: [false, true],
+            steps: [.bind(ListenAddress(host: "127.0.0.1", port: 0)), .serve(0, ListenAddress(host: "127.0.0.1", port: 8443))]),
+        Case(
+            testDescription: "TLS is no longer beside it", inherited: [tcp("listen-127.0.0.1-8443", "127.0.0.1", 8443)], hosts: ["127.0.0.1"],
+            speakTLS: [false], steps: [.bind(ipv4)], closed: [(0, .notConfigured(ListenAddress(host: "127.0.0.1", port: 8443)))]),
+        Case(
+            testDescription: "a unit's names", inherited: [tcp("https", "127.0.0.1", 8080), tcp("http", "127.0.0.1", 8081)], hosts: ["127.0.0.1"],
+            port: 8081, tls: .own(8080), speakTLS: [true, false], steps: [.serve(0, ipv4), .serve(1, ListenAddress(host: "127.0.0.1", port: 8081))],
+            isActivated: true),
+        Case(
+            testDescription: "a unit's name counts more than its port", inherited: [tcp("https", "127.0.0.1", 8080)], hosts: ["127.0.0.1"],
+            tls: .own(8443), speakTLS: [true], steps: [.serve(0, ipv4)], isActivated: true, agrees: false),
+        Case(
+            testDescription: "a unit's http, where all others speak TLS", inherited: [tcp("http", "127.0.0.1", 8080), tcp("x", "::1", 8080)],
+            tls: .shared, speakTLS: [false, true], steps: [.serve(0, ipv4), .serve(1, ipv6)], isActivated: true),
     ]
 
     @Test(arguments: cases) func plans(wanted: Case) {
-        let plan = ListenPlan(inherited: wanted.inherited, hosts: wanted.hosts, port: wanted.port)
+        let plan = ListenPlan(inherited: wanted.inherited, hosts: wanted.hosts, port: wanted.port, tlsPort: wanted.tls)
         #expect(plan.steps == wanted.steps)
+        if let speakTLS = wanted.speakTLS {
+            #expect(
+                plan.steps.map { step in
+                    switch step {
+                    case .serve(let position, let address): plan.speaksTLS(address, name: wanted.inherited[position].name)
+                    case .bind(let address): plan.speaksTLS(address, name: "")
+                    }
+                } == speakTLS)
+        }
         #expect(plan.closed == wanted.closed.map { .init(position: $0, reason: $1) })
         #expect(plan.publishers == wanted.publishers)
         #expect(plan.isActivated == wanted.isActivated)

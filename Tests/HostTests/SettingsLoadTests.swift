@@ -208,7 +208,6 @@ struct SettingsLoadTests {
     @Test(arguments: [
         ("auth: {mode: gateway}", "f.yaml:1: auth.jwt_secret: is empty, so no token could be checked"),
         ("auth: {mode: gateway, jwt_secret: s, jwt_issuer: ''}", "f.yaml:1: auth.jwt_issuer: is empty"),
-        ("server: {tls: {enabled: true}}", "f.yaml:1: server.tls.enabled: true is not possible yet"),
     ])
     func notServed(text: String, start: String) throws {
         let message = try #require(complaint(text))

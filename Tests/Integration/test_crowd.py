@@ -10,6 +10,8 @@ from support.crowd import Crowd
 from support.daemon import mebibytes
 from support.http import Connection, get, publish_many
 from support.reference import passes
+from support.tls import Certificates, context
+from support.tls import settings as tls_settings
 from support.ws import WebSocket
 from test_filters import some_event, some_filters
 
@@ -55,7 +57,7 @@ class Publisher(threading.Thread):
 
 
 def run_crowd(running, rng, fact, clients, per_second, seconds):
-    crowd = Crowd(running.port)
+    crowd = Crowd(running.tls_port or running.port, context() if running.tls_port else None)
     for number in range(clients):
         channel = CHANNELS[number % 4]
         # Many clients share a few filters, as dashboards do; others have their own.
@@ -103,8 +105,10 @@ def run_crowd(running, rng, fact, clients, per_second, seconds):
     crowd.leave()
 
 
-def test_short_crowd(start, rng, fact):
-    run_crowd(start(), rng, fact, clients=200, per_second=100, seconds=5)
+@pytest.mark.parametrize("over", ["plain", "tls"])
+def test_short_crowd(start, rng, fact, tmp_path, over):
+    settings = tls_settings(Certificates(tmp_path / "tls").make("server")) if over == "tls" else {}
+    run_crowd(start(settings), rng, fact, clients=200, per_second=100, seconds=5)
 
 
 @pytest.mark.long

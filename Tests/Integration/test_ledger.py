@@ -8,9 +8,10 @@ import urllib.parse
 
 import pytest
 from support.crowd import Crowd
-from support.daemon import wait_until
+from support.daemon import merge, wait_until
 from support.http import get, publish_many
 from support.reference import passes
+from support.tls import Certificates, context, settings
 from test_crowd import CHANNELS, Publisher
 from test_filters import some_event, some_filters
 
@@ -75,9 +76,9 @@ def check_ledger(port):
     return ledger
 
 
-def run_ledger(start, rng, fact, clients, per_second, seconds, history):
-    running = start({"history": history, "websocket": {"buffer_size": 16}, "replay": {"max_events": 1_000_000}})
-    crowd = Crowd(running.port)
+def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None):
+    running = start(merge({"history": history, "websocket": {"buffer_size": 16}, "replay": {"max_events": 1_000_000}}, tls or {}))
+    crowd = Crowd(running.tls_port or running.port, context() if running.tls_port else None)
 
     def query(member_filters, **more):
         return urllib.parse.urlencode({**member_filters, **more})
@@ -201,9 +202,11 @@ SMALL = {"max_events": 300, "max_bytes": 400_000}
 
 
 @pytest.mark.slow_reader
+@pytest.mark.parametrize("over", ["plain", "tls"])
 @pytest.mark.parametrize("history", [LARGE, SMALL], ids=["large history", "small history"])
-def test_short_ledger(start, rng, fact, history):
-    gaps = run_ledger(start, rng, fact, clients=60, per_second=200, seconds=8, history=history)
+def test_short_ledger(start, rng, fact, tmp_path, history, over):
+    tls = settings(Certificates(tmp_path / "tls").make("server")) if over == "tls" else None
+    gaps = run_ledger(start, rng, fact, clients=60, per_second=200, seconds=8, history=history, tls=tls)
     assert gaps == (0, 0, 0) if history is LARGE else all(gaps)
 
 

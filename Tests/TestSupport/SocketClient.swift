@@ -39,6 +39,23 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     public init(owning descriptor: Int32) { self.descriptor = descriptor }
     deinit { end() }
 
+    /// From here on everything goes through this.
+    public var tls: TLSEnd?
+
+    /// Carries out the handshake; `tls` is in use from then on.
+    public func handshake(_ wanted: TLSEnd? = nil) throws {
+        let end = try wanted ?? TLSEnd()
+        while true {
+            let isDone = try end.handshake()
+            try writeWire(end.output())
+            if isDone { break }
+            guard let bytes = try readWire() else { throw TestFailure("the connection ended in the handshake") }
+            end.feed(bytes)
+        }
+        tls = end
+        input += try end.read()
+    }
+
     /// Connects to a port of this machine.
     public init(port: Int) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
@@ -76,6 +93,14 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     /// - Returns: false where the server has ended the connection.
     @discardableResult
     public func write(_ bytes: [UInt8]) throws -> Bool {
+        guard let tls else { return try writeWire(bytes) }
+        for start in stride(from: 0, to: bytes.count, by: 16_384) { try tls.write(Array(bytes[start..<min(start + 16_384, bytes.count)])) }
+        return try writeWire(tls.output())
+    }
+
+    /// Bytes as they stand, whatever is spoken.
+    @discardableResult
+    public func writeWire(_ bytes: [UInt8]) throws -> Bool {
         var offset = 0
         while offset < bytes.count {
             let sent = bytes.withUnsafeBytes {
@@ -110,18 +135,34 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
             input.removeFirst(used)
             used = 0
         }
+        while true {
+            guard let bytes = try readWire() else { return false }
+            guard let tls else {
+                input += bytes
+                return true
+            }
+            tls.feed(bytes)
+            let plain = try tls.read()
+            // A change of keys is answered.
+            try writeWire(tls.output())
+            input += plain
+            if !plain.isEmpty { return true }
+            if tls.isClosed { return false }
+        }
+    }
+
+    /// Bytes as they come.
+    /// - Returns: nil at the end.
+    public func readWire() throws -> [UInt8]? {
         var buffer = [UInt8](repeating: 0, count: 16_384)
         while true {
             let count = recv(descriptor, &buffer, buffer.count, Int32(MSG_DONTWAIT))
-            if count > 0 {
-                input.append(contentsOf: buffer[..<count])
-                return true
-            }
-            if count == 0 { return false }
+            if count > 0 { return Array(buffer[..<count]) }
+            if count == 0 { return nil }
             switch errno {
             case EAGAIN: try wait(for: POLLIN, "bytes")
             case EINTR: continue
-            default: return false
+            default: return nil
             }
         }
     }

@@ -93,13 +93,15 @@ extension AcceptorPool {
     /// Hands a connection on, or turns it away, by its own address. Behind a trusted proxy that is done once the client's address is known.
     private func admit(_ accepted: consuming AcceptedSocket, _ refused: inout RefusedSockets) {
         guard let gate, let address = accepted.peer.address else { return receive(accepted) }
+        let speaksTLS = accepted.speaksTLS
         switch gate.admit(address) {
         case .admitted(let admission):
             accepted.admission = admission
             receive(accepted)
         case .refused(let why):
             Log.warn("\(why.what): connections are refused", .clientRefused, [.remoteAddress(accepted.peer.host)])
-            refused.refuse(accepted, why.answer)
+            // Without a handshake there is no way to tell a peer that waits for one.
+            refused.refuse(accepted, speaksTLS ? [] : why.answer)
         }
     }
 }

@@ -134,6 +134,8 @@ public final class TLSContext: @unchecked Sendable {  // Sendable because OpenSS
     private static func use(_ file: PEMFile, _ keyFile: PEMFile, in context: OpaquePointer) throws(TLSFileError) -> Certificate {
         let chain = try file.certificates()
         let key = try keyFile.privateKey()
+        // Pointers into them are used to the end.
+        defer { withExtendedLifetime((chain, key)) {} }
         guard let leaf = chain.all.first else { throw file.error("holds no certificate") }
         guard X509_check_private_key(leaf, key.pointer) == 1 else {
             let belongsToOther = chain.all.dropFirst().contains { X509_check_private_key($0, key.pointer) == 1 }
@@ -160,7 +162,9 @@ public final class TLSContext: @unchecked Sendable {  // Sendable because OpenSS
     /// Lets in only clients with a certificate of these authorities.
     private static func ask(for file: PEMFile, in context: OpaquePointer) throws(TLSFileError) {
         let store = SSL_CTX_get_cert_store(context)
-        for certificate in try file.certificates().all {
+        let authorities = try file.certificates()
+        defer { withExtendedLifetime(authorities) {} }
+        for certificate in authorities.all {
             guard X509_STORE_add_cert(store, certificate) == 1, SSL_CTX_add_client_CA(context, certificate) == 1 else {
                 throw file.error("cannot be used: \(TLSFailure.text(of: ERR_peek_error()))")
             }
@@ -235,8 +239,8 @@ private struct PEMFile {
             // Nobody is there to be asked for a pass phrase.
             if let key = PEM_read_bio_PrivateKey(memory, nil, { _, _, _, _ in -1 }, nil) { return PrivateKey(key) }
             let code = ERR_peek_last_error()
-            let isMissing = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE
             let text = String(decoding: bytes, as: UTF8.self)
+            let isMissing = !text.contains("PRIVATE KEY-----")
             if text.contains("ENCRYPTED") {
                 throw error("holds a key that is locked by a pass phrase; store it without one (openssl pkey -in … -out …), readable for the daemon only")
             }

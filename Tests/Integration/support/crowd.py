@@ -3,6 +3,7 @@
 import json
 import selectors
 import socket
+import ssl
 import time
 
 from .daemon import PATIENCE
@@ -32,8 +33,9 @@ class Crowd:
     Every event has `data.n`. The text of an event is parsed once, when the first client gets it; what the others get is
     compared byte for byte through a table of texts."""
 
-    def __init__(self, port):
+    def __init__(self, port, tls=None):
         self.port = port
+        self.tls = tls      # an ssl.SSLContext, where the port speaks TLS
         self.members = []
         self.selector = selectors.DefaultSelector()
         self.texts = {}
@@ -48,6 +50,8 @@ class Crowd:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(PATIENCE)
         sock.connect(("127.0.0.1", self.port))
+        if self.tls:
+            sock = self.tls.wrap_socket(sock)
         path = f"/ws/{channel}" + (f"?{query}" if query else "")
         sock.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -91,7 +95,10 @@ class Crowd:
             member = key.data
             try:
                 data = member.sock.recv(262_144)
-            except BlockingIOError:
+                # What is decrypted already shows in no descriptor.
+                while data and self.tls and member.sock.pending():
+                    data += member.sock.recv(262_144)
+            except (BlockingIOError, ssl.SSLWantReadError):
                 continue
             except ConnectionError as error:
                 data, member.closed = b"", str(error)

@@ -100,6 +100,7 @@ class Daemon:
         self.become = []    # a program that runs its arguments as somebody else
         self.process = None
         self.port = None
+        self.tls_port = None    # the same as `port` where there is no plain one
         self._stopped = False
         self._lines = []
         self._output = []
@@ -134,8 +135,10 @@ class Daemon:
             self._readers.append(reader)
         self._started()
         if wait:
-            found = self.wait_for_log(r"listening on http://127\.0\.0\.1:(\d+)")
-            self.port = int(found.group(1))
+            self.wait_for_log("serves at most")
+            ports = dict(re.findall(r"listening on (https?)://127\.0\.0\.1:(\d+)", "\n".join(self.log())))
+            self.tls_port = int(ports["https"]) if "https" in ports else None
+            self.port = int(ports["http"]) if "http" in ports else self.tls_port
         return self
 
     def _started(self):

@@ -71,9 +71,11 @@ def read_response(sock, buffer, method="GET"):
 class Connection:
     """A TCP connection to the daemon for requests of any shape."""
 
-    def __init__(self, port, address="127.0.0.1", source=None):
+    def __init__(self, port, address="127.0.0.1", source=None, tls=None):
         self.sock = socket.create_connection((address, port), timeout=PATIENCE, source_address=source and (source, 0))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=address)
         self.port = port
         self.address = address
         self.buffer = bytearray()
@@ -121,16 +123,16 @@ def request_bytes(port, method, path, headers=(), body=None, host=None):
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + (body or b"")
 
 
-def request(port, method, path, headers=(), body=None, address="127.0.0.1", source=None):
+def request(port, method, path, headers=(), body=None, address="127.0.0.1", source=None, tls=None):
     """One request on a connection of its own."""
-    with Connection(port, address, source) as connection:
+    with Connection(port, address, source, tls) as connection:
         host = [] if any(n.lower() == "host" for n, _ in headers) else [
             ("Host", f"[{address}]:{port}" if ":" in address else f"{address}:{port}")]
         return connection.request(method, path, host + list(headers), body)
 
 
-def get(port, path, headers=()):
-    return request(port, "GET", path, headers)
+def get(port, path, headers=(), tls=None):
+    return request(port, "GET", path, headers, tls=tls)
 
 
 def publish(port, channel, kind, data, headers=(), expect=200):

@@ -89,7 +89,7 @@ class WebSocket:
     """A blocking connection. `receive…` wait for PATIENCE at most."""
 
     def __init__(self, port, path="/ws", headers=(), answer_pings=True, receive_buffer=None, address="127.0.0.1",
-                 send_after_handshake=b"", host=None):
+                 send_after_handshake=b"", host=None, tls=None):
         self.answer_pings = answer_pings
         self.pings = []
         self.pongs = []
@@ -103,6 +103,8 @@ class WebSocket:
         self.sock.connect((address, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname=address)
         host = host or (f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
         lines = [
             f"GET {path} HTTP/1.1", f"Host: {host}", "Connection: Upgrade", "Upgrade: websocket",
