@@ -128,7 +128,8 @@ extension Shard {
     func drain(_ index: UInt32) {
         assertOwned()
         let client = client(index)
-        if client.pointee.flags.contains(.tls), !flushTLS(index) { return }
+        let speaksTLS = client.pointee.flags.contains(.tls)
+        if speaksTLS, !flushTLS(index) { return }
         var budget = limits.roundBytesMax
         while true {
             while let span = client.pointee.ring.peek(0, capacity: slots.capacity), span.pointee.kind == .void { client.pointee.ring.pop() }
@@ -146,7 +147,7 @@ extension Shard {
                 markReady(index)
                 return
             }
-            let sent = write(client, budget: budget)
+            let sent = speaksTLS ? writeTLS(client, budget: budget) : write(client, budget: budget)
             if sent < 0 {
                 switch errno {
                 case EAGAIN: client.pointee.flags.insert(.blocked)
@@ -173,7 +174,6 @@ extension Shard {
 
     /// One system call over as many spans as fit.
     private func write(_ client: UnsafeMutablePointer<Client>, budget: Int) -> Int {
-        if client.pointee.flags.contains(.tls) { return writeTLS(client, budget: budget) }
         guard let first = client.pointee.ring.peek(0, capacity: slots.capacity) else { return 0 }
         if client.pointee.ring.depth == 1 {
             sentPlan = min(Int(first.pointee.length), max(budget, 1))

@@ -23,7 +23,7 @@ class Certificates:
     def path(self, name):
         return str(self.directory / name)
 
-    def make(self, name, common_name="test", days=90, signed_by=None, rsa=None, into=None):
+    def make(self, name, common_name="test", days=90, signed_by=None, rsa=None, into=None, signs=False):
         """A certificate, by itself or by another one. Gives back the settings that name it."""
         self.serial += 1
         certificate, key = (Path(into or self.directory) / f"{name}.{kind}" for kind in ("crt", "key"))
@@ -33,7 +33,8 @@ class Certificates:
             openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", key)
         request, extensions = self.directory / "request", self.directory / "extensions"
         openssl("req", "-new", "-key", key, "-subj", f"/CN={common_name}", "-out", request)
-        extensions.write_text("subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n" if signed_by is None else "basicConstraints=CA:FALSE\n")
+        extensions.write_text(
+            "basicConstraints=critical,CA:TRUE\n" if signs else "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\n")
         signer = ["-signkey", key] if signed_by is None else ["-CA", self.path(f"{signed_by}.crt"), "-CAkey", self.path(f"{signed_by}.key")]
         openssl("x509", "-req", "-in", request, *signer, "-days", days, "-set_serial", self.serial, "-extfile", extensions, "-out", certificate)
         return {"cert": str(certificate), "key": str(key)}
