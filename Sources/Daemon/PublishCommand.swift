@@ -52,9 +52,11 @@ func publishCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
 /// Where the daemon is: as said, else as the environment says, else as the configuration of this machine says.
 private func daemonURL(_ arguments: Arguments) throws(ConfigErrors) -> String {
     if let url = arguments["--url"] ?? environment()["GOLEAPAI_WS_URL"] { return url }
-    let server = try loadSettings(arguments).settings.server
+    // Who publishes need not be able to read the daemon's key.
+    let server = try loadSettings(arguments, readsCertificates: false).settings.server
     let host = server.host.first ?? "127.0.0.1"
-    return "http://\(host.contains(":") ? "[\(host)]" : host):\(server.port)"
+    let isPlain = !server.tls.enabled || server.tls.port != 0
+    return "\(isPlain ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(server.port)"
 }
 
 /// Sends lines as they come: all that are there go together, and none waits for more.

@@ -27,8 +27,11 @@ func configPath(_ arguments: Arguments) -> String? {
 }
 
 /// The configuration that the arguments name, with what only the whole program can check.
-func loadSettings(_ arguments: Arguments, overrides: [Settings.Override] = []) throws(ConfigErrors) -> Settings.Loaded {
-    let loaded = try Settings.load(path: configPath(arguments), environment: environment(), overrides: overrides)
+func loadSettings(
+    _ arguments: Arguments, overrides: [Settings.Override] = [], readsCertificates: Bool = true
+) throws(ConfigErrors) -> Settings.Loaded {
+    let loaded = try Settings.load(
+        path: configPath(arguments), environment: environment(), overrides: overrides, readsCertificates: readsCertificates)
     let (key, connection) = ("database.connection", loaded.settings.database.connection)
     if DatabasePath.path(of: connection) == nil {
         let message = "\"\(connection)\" names no file on this machine; write a path, or file:path?_journal_mode=WAL"

@@ -13,15 +13,34 @@ final class ShardTLS {
     /// For new connections; those that are there keep theirs.
     var context: TLSContext?
     /// Whole hellos that nothing was spent on yet, oldest first; handshakes underway whose peer has answered; those underway, oldest first.
-    fileprivate var fresh: [ClientHandle] = []
-    fileprivate var answered: [ClientHandle] = []
-    fileprivate var underway: [(handle: ClientHandle, heard: UInt32)] = []
+    fileprivate var fresh = Line()
+    fileprivate var answered = Line()
+    fileprivate var underway: [(handle: ClientHandle, began: UInt32)] = []
     /// A round for the rest of them is posted already.
     fileprivate var isPosted = false
     /// Where short spans become one record.
     fileprivate let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: TLSConnection.recordBytesMax, alignment: 16)
 
     deinit { scratch.deallocate() }
+}
+
+/// Connections in the order in which they came; those that are gone meanwhile stand in it until their turn.
+private struct Line {
+    private var handles: [ClientHandle] = []
+    private var first = 0
+
+    var count: Int { handles.count - first }
+    var next: ClientHandle? { first < handles.count ? handles[first] : nil }
+
+    mutating func append(_ handle: ClientHandle) { handles.append(handle) }
+
+    mutating func removeFirst() {
+        first += 1
+        // Each is moved once on average, however long the line is.
+        guard first * 2 > handles.count else { return }
+        handles.removeFirst(first)
+        first = 0
+    }
 }
 
 extension Hub {
@@ -34,7 +53,7 @@ extension Shard {
     private static let stepsPerRound = 2
     /// Handshakes underway; further hellos wait.
     private static let underwayMax = 128
-    /// Where there is no place, a handshake that has waited for its peer for so long is given up, the oldest first.
+    /// Where there is no place, a handshake that has taken so long is given up, the oldest first.
     private static let patience = Duration.seconds(1)
 
     // MARK: handshakes
@@ -50,9 +69,7 @@ extension Shard {
 
     /// The peer of a handshake may have said something: it is looked at when its turn has come.
     private func hear(_ index: UInt32) {
-        let handle = handle(index)
         if client(index).pointee.details.tls != nil {
-            if let position = tls.underway.firstIndex(where: { $0.handle == handle }) { tls.underway[position].heard = tick }
             enlist(index, in: &tls.answered)
             return
         }
@@ -67,42 +84,55 @@ extension Shard {
         tlsCounters.waiting.store(tls.fresh.count, ordering: .relaxed)
     }
 
-    private func enlist(_ index: UInt32, in list: inout [ClientHandle]) {
+    private func enlist(_ index: UInt32, in line: inout Line) {
         let client = client(index)
         if client.pointee.flags.contains(.shaking) { return }
         client.pointee.flags.insert(.shaking)
-        list.append(handle(index))
+        line.append(handle(index))
     }
 
     /// A part of a round: carries on some handshakes. What is left comes after whatever else waits for the queue.
     func shakeHands() {
-        if tls.fresh.isEmpty && tls.answered.isEmpty { return }
+        if tls.fresh.next == nil && tls.answered.next == nil { return }
         var steps = 0
         // Who is nearly through goes first.
-        while steps < Shard.stepsPerRound, let handle = takeNext() {
-            guard let index = find(handle), client(index).pointee.flags.contains(.handshaking) else { continue }
+        while steps < Shard.stepsPerRound, let index = takeNext() {
             steps += 1
             client(index).pointee.flags.remove(.shaking)
             step(index)
         }
         tlsCounters.waiting.store(tls.fresh.count, ordering: .relaxed)
-        let canGoOn = !tls.answered.isEmpty || !tls.fresh.isEmpty && tls.underway.count < Shard.underwayMax
+        let canGoOn = tls.answered.next != nil || tls.fresh.next != nil && tls.underway.count < Shard.underwayMax
         if !canGoOn || tls.isPosted { return }
         tls.isPosted = true
         post { $0.tls.isPosted = false }
     }
 
-    private func takeNext() -> ClientHandle? {
-        if !tls.answered.isEmpty { return tls.answered.removeFirst() }
-        if tls.fresh.isEmpty || !makePlace() { return nil }
-        return tls.fresh.removeFirst()
+    private func takeNext() -> UInt32? {
+        if let index = present(&tls.answered) {
+            tls.answered.removeFirst()
+            return index
+        }
+        // Nobody gives way to one who is gone.
+        guard let index = present(&tls.fresh), makePlace() else { return nil }
+        tls.fresh.removeFirst()
+        return index
+    }
+
+    /// The first of a line who is still there.
+    private func present(_ line: inout Line) -> UInt32? {
+        while let handle = line.next {
+            if let index = find(handle), client(index).pointee.flags.contains(.handshaking) { return index }
+            line.removeFirst()
+        }
+        return nil
     }
 
     /// Whether one more handshake may begin.
     private func makePlace() -> Bool {
         if tls.underway.count < Shard.underwayMax { return true }
-        guard let oldest = tls.underway.first(where: { tick &- $0.heard >= Wheel.ticks(Shard.patience) }), let index = find(oldest.handle) else { return false }
-        fail(index, TLSFailure(.crowded, "others wait, and the peer has not answered"))
+        guard let oldest = tls.underway.first(where: { tick &- $0.began >= Wheel.ticks(Shard.patience) }), let index = find(oldest.handle) else { return false }
+        fail(index, TLSFailure(.crowded, "others wait, and it has taken more than a second"))
         return true
     }
 

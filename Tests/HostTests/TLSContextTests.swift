@@ -87,6 +87,9 @@ import Testing
         #expect(throws: ConfigErrors.self) { try Settings.load(text: Array(text.utf8), named: "f.yaml") }
         let apart = text.replacing("port: 8443, tls", with: "port: 8080, tls")
         #expect(try Settings.load(text: Array(apart.utf8), named: "f.yaml").warnings == [])
+        let unreadable = apart.replacing(good.key, with: "/nowhere")
+        #expect(throws: ConfigErrors.self) { try Settings.load(text: Array(unreadable.utf8), named: "f.yaml") }
+        #expect(try Settings.load(text: Array(unreadable.utf8), named: "f.yaml", readsCertificates: false).settings.server.tls.key == "/nowhere")
         let old = try files.make("old", days: -1)
         let expired = apart.replacing(good.certificate, with: old.certificate).replacing(good.key, with: old.key)
         let warnings = try Settings.load(text: Array(expired.utf8), named: "f.yaml").warnings

@@ -47,6 +47,7 @@ extension SettingsLoader {
         require(
             tls.port == 0 || tls.port != settings.server.port, "server.tls.port", or: "server.port",
             "\(tls.port) is server.port as well; write 0 to speak TLS on that one, or another port to have both")
+        guard readsCertificates else { return }
         do throws(TLSFileError) {
             let certificate = try TLSContext(tls, tickets: TLSTickets()).certificate
             guard let fault = certificate.fault(at: SystemClock().now()) else { return }

@@ -33,9 +33,10 @@ extension Settings {
     ///   - path: the file; nil for none, which leaves the defaults.
     ///   - environment: all variables of the process; those that begin with `GOLEAPAI_WS_` are looked at.
     ///   - overrides: from the command line; they win over the environment, as that does over the file.
+    ///   - readsCertificates: false for who only wants to know where the daemon is, and may not read its key.
     /// - Throws: everything that is wrong, each with its file and line or variable, key, and what would be right.
     public static func load(
-        path: String?, environment: [String: String] = [:], overrides: [Override] = []
+        path: String?, environment: [String: String] = [:], overrides: [Override] = [], readsCertificates: Bool = true
     ) throws(ConfigErrors) -> Loaded {
         var text: [UInt8] = []
         if let path {
@@ -45,14 +46,15 @@ extension Settings {
                 throw ConfigErrors([error])
             }
         }
-        return try load(text: text, named: path ?? "", environment: environment, overrides: overrides)
+        return try load(text: text, named: path ?? "", environment: environment, overrides: overrides, readsCertificates: readsCertificates)
     }
 
     /// The same for the bytes of a file, which is called `name` in messages.
     static func load(
-        text: [UInt8], named name: String, environment: [String: String] = [:], overrides: [Override] = []
+        text: [UInt8], named name: String, environment: [String: String] = [:], overrides: [Override] = [], readsCertificates: Bool = true
     ) throws(ConfigErrors) -> Loaded {
         var loader = SettingsLoader(file: name)
+        loader.readsCertificates = readsCertificates
         loader.take(text: text)
         loader.take(environment: environment)
         for override in overrides { loader.take(override) }
@@ -69,6 +71,7 @@ struct SettingsLoader {
     var settings = Settings()
     var errors: [ConfigError] = []
     var warnings: [ConfigError] = []
+    var readsCertificates = true
     /// Where each key that was set came from.
     private(set) var origins: [String: ConfigError.Origin] = [:]
 

@@ -24,7 +24,7 @@ public struct TLSFailure: Error, Sendable, Equatable {
         case refusedByPeer = "refused_by_peer"
         /// The peer ended the connection during the handshake.
         case ended
-        /// Too many handshakes at once, of which this one had waited longest for its peer.
+        /// Too many handshakes at once, of which this one was the oldest.
         case crowded
         case other
     }
