@@ -102,7 +102,7 @@ extension Shard {
             step(index)
         }
         tlsCounters.waiting.store(tls.fresh.count, ordering: .relaxed)
-        let canGoOn = tls.answered.next != nil || tls.fresh.next != nil && tls.underway.count < Shard.underwayMax
+        let canGoOn = tls.answered.next != nil || tls.fresh.next != nil && (tls.underway.count < Shard.underwayMax || whoGivesWay != nil)
         if !canGoOn || tls.isPosted { return }
         tls.isPosted = true
         post { $0.tls.isPosted = false }
@@ -128,10 +128,16 @@ extension Shard {
         return nil
     }
 
+    /// The oldest handshake, if it has had its time.
+    private var whoGivesWay: UInt32? {
+        guard let oldest = tls.underway.first, tick &- oldest.began >= Wheel.ticks(Shard.patience) else { return nil }
+        return find(oldest.handle)
+    }
+
     /// Whether one more handshake may begin.
     private func makePlace() -> Bool {
         if tls.underway.count < Shard.underwayMax { return true }
-        guard let oldest = tls.underway.first(where: { tick &- $0.began >= Wheel.ticks(Shard.patience) }), let index = find(oldest.handle) else { return false }
+        guard let index = whoGivesWay else { return false }
         fail(index, TLSFailure(.crowded, "others wait, and it has taken more than a second"))
         return true
     }

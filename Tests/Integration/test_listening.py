@@ -82,6 +82,8 @@ def test_all_sockets_are_closed_on_exec_and_do_not_block(launch, manager):
     for _, number in manager.store:
         os.set_blocking(number, True)
     second = launch()
+    # The socket of a notification comes and goes.
+    wait_until(lambda: len(manager.said("READY")) == 2, "the second life is ready")
     seen = 0
     for number in os.listdir(f"/proc/{second.pid}/fd"):
         if int(number) > 2 and os.readlink(f"/proc/{second.pid}/fd/{number}").startswith("socket:"):
