@@ -24,7 +24,7 @@ public final class Locked<Value>: @unchecked Sendable {
 
     /// Runs `body` while no other thread has the value. Not to be called from within `body`.
     @inlinable
-    public func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+    public func withLock<Result, Failure: Error>(_ body: (inout Value) throws(Failure) -> Result) throws(Failure) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return try body(&value)

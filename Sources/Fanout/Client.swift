@@ -111,6 +111,8 @@ final class ClientDetails {
     var knowsProviders = false
     var subscription: Subscription
     var principal = Principal.unknown
+    /// Counts the client for its principal.
+    var place: (any AnyObject & Sendable)?
     /// What the client's address asked for, while it has still to say who it is.
     var awaiting: Upgrade?
     var awaitingSince: UInt32 = 0

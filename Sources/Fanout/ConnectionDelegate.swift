@@ -35,6 +35,14 @@ public struct Upgrade: Sendable {
     }
 }
 
+/// Whether a principal may have one more WebSocket.
+public enum PrincipalAdmission: Sendable {
+    /// It counts until the object is let go of; nil where nothing is counted.
+    case admitted((any AnyObject & Sendable)?)
+    /// Why not, as a sentence.
+    case refused(String)
+}
+
 /// A request with its body.
 public struct Request: Sendable {
     public let head: RequestHead
@@ -56,10 +64,7 @@ public protocol ConnectionDelegate: AnyObject, Sendable {
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome?
     /// Counts one more WebSocket of a principal, unless that is one too many.
-    /// - Returns: nil where it may begin, else why not, as a sentence.
-    func admit(_ principal: Principal) -> String?
-    /// One that was admitted is gone.
-    func release(_ principal: Principal)
+    func admit(_ principal: Principal) -> PrincipalAdmission
     /// Answers a request: at once, or with nil and by one call of `later` from any thread.
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response?
     /// Takes a message in place of the subscription protocol.
@@ -73,7 +78,6 @@ extension ConnectionDelegate {
     public func authenticate(
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome? { .accepted(present ?? .anonymous) }
-    public func admit(_ principal: Principal) -> String? { nil }
-    public func release(_ principal: Principal) {}
+    public func admit(_ principal: Principal) -> PrincipalAdmission { .admitted(nil) }
     public func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8]? { nil }
 }

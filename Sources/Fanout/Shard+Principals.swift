@@ -49,7 +49,9 @@ extension Shard {
     /// A connection that has said who it is gets what its address asked for.
     private func begin(_ upgrade: Upgrade, _ id: JSON?, _ index: UInt32) {
         let rights = client(index).pointee.details.principal.rights
-        if let refusal = delegate.admit(client(index).pointee.details.principal) {
+        switch delegate.admit(client(index).pointee.details.principal) {
+        case .admitted(let place): client(index).pointee.details.place = place
+        case .refused(let refusal):
             client(index).pointee.details.principal = .unknown
             hub.refusals.add(.connectionsPerUser)
             refuse(MessageError(code: .rateLimited, message: refusal, details: "", id: id), to: index)

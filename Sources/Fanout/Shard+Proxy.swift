@@ -1,6 +1,7 @@
 // Whose connection it is: the word of trusted proxies about addresses, and the limits that go by these.
 
 import Base
+import Glibc
 import Host
 import Protocol
 
@@ -20,7 +21,7 @@ struct ProxyWay {
 }
 
 extension Shard {
-    /// Takes a PROXY header off the first bytes of a connection, before they mean anything else (HTTP, or a TLS hello).
+    /// Takes a PROXY header off the first bytes of a connection, before they mean anything else.
     ///
     /// Bytes that turn out to be none of a header, and had to be kept for that, are put back in front through `putBack`.
     /// - Parameter input: what was received; goes on behind the header.
@@ -38,7 +39,6 @@ extension Shard {
             bytes.append(contentsOf: input.prefix(ProxyHeader.bytesMax))
             reading = bytes.withUnsafeBytes { ProxyHeader.read($0) }
         }
-        let isTrusted = exchange.way.peer.address.map { limits.trustedProxies.contains($0) } ?? false
         switch reading {
         case .absent:
             exchange.way.preface = nil
@@ -47,19 +47,53 @@ extension Shard {
         case .incomplete:
             exchange.way.preface = kept.isEmpty ? Array(input) : bytes
             return false
-        case .header(let header, let count) where isTrusted:
+        case .header(let header, let count) where isTrusted(exchange):
             exchange.way.preface = nil
             input = UnsafeMutableRawBufferPointer(rebasing: input[(count - kept.count)...])
             return follow(header, of: index, exchange)
         case .header, .malformed:
-            exchange.way.preface = nil
-            counters.protocolErrors.add(1, ordering: .relaxed)
-            hub.refusals.add(.proxyHeader)
-            var what = "a PROXY header from \(exchange.way.peer.host), which is not among server.trusted_proxies"
-            if case .malformed(let why) = reading, isTrusted { what = why }
-            answer(index, .error(400, what), keepAlive: false, headOnly: false)
+            refuse(reading, of: index, exchange)
             return false
         }
+    }
+
+    /// The same before a TLS hello, for a connection that begins with something else: what has come is looked at in the socket, and only
+    /// a header that counts is taken from there. What comes within TLS is the client's own, and never such a header.
+    /// - Returns: `.absent` where there is none; nil where it was refused, and answered.
+    func passProxyHeaderBeforeTLS(of index: UInt32, _ exchange: HTTPExchange) -> BeforeTLS? {
+        guard exchange.way.preface != nil else { return .absent }
+        let descriptor = client(index).pointee.descriptor
+        let count = recv(descriptor, readBuffer.baseAddress, min(readBuffer.count, ProxyHeader.bytesMax), Int32(MSG_PEEK) | Int32(MSG_DONTWAIT))
+        // Ended or broken meanwhile: the next look at the socket tells.
+        guard count > 0 else { return .incomplete }
+        let reading = ProxyHeader.read(UnsafeRawBufferPointer(rebasing: readBuffer[0..<count]))
+        switch reading {
+        case .absent: return .absent
+        case .incomplete: return .incomplete
+        case .header(let header, let count) where isTrusted(exchange):
+            exchange.way.preface = nil
+            // It was there a moment ago, and nobody else reads here.
+            guard recv(descriptor, readBuffer.baseAddress, count, Int32(MSG_DONTWAIT)) == count else { return .incomplete }
+            return follow(header, of: index, exchange) ? .passed : nil
+        case .header, .malformed:
+            refuse(reading, of: index, exchange)
+            return nil
+        }
+    }
+
+    /// What stands before a TLS hello.
+    enum BeforeTLS { case absent, incomplete, passed }
+
+    private func isTrusted(_ exchange: HTTPExchange) -> Bool { exchange.way.peer.address.map { limits.trustedProxies.contains($0) } ?? false }
+
+    /// A header that does not count, or none that can be understood.
+    private func refuse(_ reading: ProxyHeader.Reading, of index: UInt32, _ exchange: HTTPExchange) {
+        exchange.way.preface = nil
+        counters.protocolErrors.add(1, ordering: .relaxed)
+        hub.refusals.add(.proxyHeader)
+        var what = "a PROXY header from \(exchange.way.peer.host), which is not among server.trusted_proxies"
+        if case .malformed(let why) = reading, isTrusted(exchange) { what = why }
+        answerBeforeTLS(.error(400, what), index)
     }
 
     /// From now on the connection is that of whom the header names.
@@ -74,8 +108,19 @@ extension Shard {
         client(index).pointee.details.address = peer
         guard let address = header.source?.address, !limits.trustedProxies.contains(address) else { return true }
         guard let refused = count(address, for: index, exchange) else { return true }
-        answer(index, refused, keepAlive: false, headOnly: false)
+        answerBeforeTLS(refused, index)
         return false
+    }
+
+    /// Answers somebody with whom no TLS was spoken yet without it; on a plain connection as usual.
+    func answerBeforeTLS(_ response: Response, _ index: UInt32) {
+        let isBeforeTLS = client(index).pointee.flags.contains(.handshaking)
+        if isBeforeTLS { leaveTLS(index) }
+        answer(index, response, keepAlive: false, headOnly: false)
+        guard isBeforeTLS else { return }
+        // What it has sent is read: closing over it would reset the connection, and the answer with it.
+        client(index).pointee.flags.insert(.moreInput)
+        markReady(index)
     }
 
     /// Finds out whose request it is that a trusted proxy passes on, and whether that address may have another.

@@ -290,7 +290,9 @@ extension Shard {
                 headOnly: false)
             return
         }
-        if !upgrade.awaitsAuthentication, let refusal = delegate.admit(upgrade.principal) {
+        switch upgrade.awaitsAuthentication ? .admitted(nil) : delegate.admit(upgrade.principal) {
+        case .admitted(let place): client.pointee.details.place = place
+        case .refused(let refusal):
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
             hub.refusals.add(.connectionsPerUser)

@@ -77,8 +77,14 @@ extension Shard {
         switch TLSHello.look(client(index).pointee.descriptor, using: readBuffer) {
         case .incomplete: break
         case .whole: enlist(index, in: &tls.fresh)
-        case .request: answerPlainly(index)
-        case .garbage: fail(index, TLSFailure(.notTLS, "what came is not TLS"))
+        case .request, .garbage:
+            guard let exchange = client(index).pointee.details.exchange else { return fail(index, TLSFailure(.notTLS, "what came is not TLS")) }
+            switch passProxyHeaderBeforeTLS(of: index, exchange) {
+            case nil, .incomplete: break
+            // At most once: it is settled then.
+            case .passed: return hear(index)
+            case .absent: refusePlain(index)
+            }
         case .ended: fail(index, TLSFailure(.ended, "the peer ended the connection before its hello"))
         }
         tlsCounters.waiting.store(tls.fresh.count, ordering: .relaxed)
@@ -159,6 +165,8 @@ extension Shard {
         case .done:
             leaveUnderway(index)
             client.pointee.flags.remove(.handshaking)
+            // Within TLS nobody speaks for others.
+            details.exchange?.way.preface = nil
             tlsCounters.handshakes.add(1, ordering: .relaxed)
             if connection.isResumed { tlsCounters.resumed.add(1, ordering: .relaxed) }
             details.transport = connection.clientName.map { "\(connection.version), certificate \($0.isEmpty ? "without a name" : $0)" } ?? connection.version
@@ -194,18 +202,19 @@ extension Shard {
         markReady(index)
     }
 
-    /// A request without TLS: the answer is without it, too.
-    private func answerPlainly(_ index: UInt32) {
+    /// What came instead of a hello is a request, or it is nothing known.
+    private func refusePlain(_ index: UInt32) {
+        // Looked at once more rather than carried along: this is no path of anybody who is welcome.
+        guard case .request = TLSHello.look(client(index).pointee.descriptor, using: readBuffer) else {
+            return fail(index, TLSFailure(.notTLS, "what came is not TLS"))
+        }
         tlsCounters.add(.plainHTTP)
         Log.debug("a request without TLS from \(client(index).pointee.details.address) on a TLS port")
-        leaveTLS(index)
-        answer(index, .error(400, "this port speaks TLS; use https:// or wss://"), keepAlive: false, headOnly: false)
-        client(index).pointee.flags.insert(.moreInput)
-        markReady(index)
+        answerBeforeTLS(.error(400, "this port speaks TLS; use https:// or wss://"), index)
     }
 
     /// The connection is one without TLS, or none, from here on.
-    private func leaveTLS(_ index: UInt32) {
+    func leaveTLS(_ index: UInt32) {
         leaveUnderway(index)
         client(index).pointee.flags.subtract([.tls, .handshaking, .holding])
         client(index).pointee.details.tls = nil

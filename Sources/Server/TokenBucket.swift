@@ -26,6 +26,9 @@ public struct TokenBucket: Sendable {
         tokens = min(tokens + max(0, more), self.burst)
     }
 
+    /// Whether it holds all that it can.
+    public func isFull(at now: UInt64) -> Bool { now >= last && tokens + Double(now - last) * rate / 1e9 >= burst }
+
     /// Takes `count` tokens or none.
     /// - Returns: nil when taken, else the whole seconds after which it would go.
     public mutating func take(_ count: Int, at now: UInt64) -> Int? {

@@ -44,7 +44,7 @@ final class Desk: ConnectionDelegate {
     /// Tokens that are looked at until the test says so.
     let looks = Locked<[@Sendable () -> Void]>([])
     let looksLater = Atomic<Bool>(false)
-    let admitted = Locked<[String: Int]>([:])
+    let admitted = ConnectionCounter<String>()
 
     func authenticate(
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
@@ -56,15 +56,9 @@ final class Desk: ConnectionDelegate {
         return nil
     }
 
-    func admit(_ principal: Principal) -> String? {
-        admitted.withLock {
-            if $0[principal.user, default: 0] >= 2, principal.user == "crowd" { return "too many" }
-            $0[principal.user, default: 0] += 1
-            return nil
-        }
+    func admit(_ principal: Principal) -> PrincipalAdmission {
+        admitted.enter(principal.user, max: principal.user == "crowd" ? 2 : .max).map { .admitted($0) } ?? .refused("too many")
     }
-
-    func release(_ principal: Principal) { admitted.withLock { $0[principal.user, default: 0] -= 1 } }
 
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
         switch request.head.path {

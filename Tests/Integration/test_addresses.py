@@ -6,8 +6,10 @@ import struct
 import time
 
 import pytest
-from support.daemon import Literal, mebibytes, wait_until
+from support.daemon import Literal, mebibytes, merge, wait_until
 from support.http import Connection, NoResponse, get, publish, request
+from support.tls import Certificates, context
+from support.tls import settings as tls_settings
 from support.ws import PING, Refused, WebSocket, encode
 from test_reload import reload
 
@@ -212,6 +214,74 @@ def test_proxy_headers_of_others_and_bad_ones(start):
             assert response.status == 408
             raise NoResponse
         assert time.monotonic() - started < 20
+
+
+def over_tls(daemon, header, cuts=(), inside=b"", source="127.0.0.1"):
+    """Asks for the version over TLS, with `header` before the hello, cut in places."""
+    with socket.create_connection(("127.0.0.1", daemon.tls_port), 20, (source, 0)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start, end in zip([0, *cuts], [*cuts, len(header)]):
+            sock.sendall(header[start:end])
+            time.sleep(0.002 if cuts else 0)
+        secret = context().wrap_socket(sock)
+        secret.sendall(inside + b"GET /version HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        return secret.recv(1000)
+
+
+def test_proxy_headers_before_tls(start, tmp_path):
+    certificate = Certificates(tmp_path / "certificates").make("server")
+    daemon = start(merge(TRUSTED, merge(tls_settings(certificate), {"limits": {"handshakes_per_second": 1_000_000}})))
+    header = b"PROXY TCP4 203.0.113.5 127.0.0.1 50000 8080\r\n"
+    for good in (header, v2("203.0.113.5", extra=b"\x04\x01\0" + b"x" * 256), b"PROXY UNKNOWN\r\n", b""):
+        assert over_tls(daemon, good).startswith(b"HTTP/1.1 200"), good
+    for cut in (1, 5, 20, len(header) - 1):
+        assert over_tls(daemon, header, cuts=[cut]).startswith(b"HTTP/1.1 200"), cut
+    # Whose connection it is.
+    with socket.create_connection(("127.0.0.1", daemon.tls_port), 20) as sock:
+        sock.sendall(header)
+        secret = context().wrap_socket(sock)
+        secret.sendall(b"GET /ws/logs HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                       b"Sec-WebSocket-Key: test\r\n\r\n")
+        assert secret.recv(1000).startswith(b"HTTP/1.1 101")
+        assert [client["address"] for client in clients(daemon)] == ["203.0.113.5:50000"]
+        secret.close()
+    # Within TLS it is the client's own word: no request, and nobody's address.
+    for inside in (header, v2("203.0.113.5")):
+        assert over_tls(daemon, b"", inside=inside).startswith(b"HTTP/1.1 400")
+        assert over_tls(daemon, header, inside=inside).startswith(b"HTTP/1.1 400")
+    assert not stats(daemon)["refused"]["proxy_header"]
+
+    def plainly(words, source="127.0.0.1"):
+        with socket.create_connection(("127.0.0.1", daemon.tls_port), 20, (source, 0)) as sock:
+            sock.sendall(words)
+            answer = b""
+            while part := sock.recv(4096):
+                answer += part
+            return answer
+
+    # From elsewhere, malformed, twice, or before a request without TLS: an answer without TLS.
+    for foreign in (header, v2("203.0.113.5")):
+        assert b"not among server.trusted_proxies" in plainly(foreign, "127.0.0.2")
+    assert plainly(b"PROXY TCP4 x y 1 2\r\n").startswith(b"HTTP/1.1 400")
+    assert stats(daemon)["refused"]["proxy_header"] == 3
+    for words in (header + header, header + b"GET / HTTP/1.1\r\n\r\n"):
+        assert b"this port speaks TLS" in plainly(words)
+    assert over_tls(daemon, header).startswith(b"HTTP/1.1 200")
+
+
+def test_limits_by_proxy_headers_before_tls(start, tmp_path):
+    certificate = Certificates(tmp_path / "certificates").make("server")
+    daemon = start(merge(TRUSTED, merge(tls_settings(certificate), {"limits": {"connections_per_address": 1}})))
+    held = socket.create_connection(("127.0.0.1", daemon.tls_port), 20)
+    held.sendall(v2("203.0.113.5"))
+    secret = context().wrap_socket(held)
+    with socket.create_connection(("127.0.0.1", daemon.tls_port), 20) as sock:
+        sock.sendall(v2("203.0.113.5") + b"\x16\x03\x01")
+        answer = sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 429") and b"Retry-After" in answer
+    assert over_tls(daemon, v2("203.0.113.6")).startswith(b"HTTP/1.1 200")
+    assert stats(daemon)["refused"]["connections_per_address"] == 1
+    secret.close()
 
 
 def test_limits_by_proxy_headers(start):

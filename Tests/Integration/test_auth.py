@@ -267,3 +267,25 @@ def test_no_credential_shows_anywhere(start, accounts, tmp_path):
             assert word[:length] not in text, f"{word[:10]}… shows"
             assert word[-length:] not in text, f"…{word[-10:]} shows"
     del clients
+
+
+def test_each_principal_has_its_own_rate_and_retries(start, accounts):
+    ann, bob = (bearer(token(accounts.user("admin"), "admin")) for _ in range(2))
+    daemon = start({**settings(accounts.path), "broadcast": {"events_per_second": 1, "burst": 10}})
+
+    def send(who, count, key=None):
+        batch = [{"channel": "logs", "type": "log", "data": number} for number in range(count)]
+        fields = [("Idempotency-Key", key)] if key else []
+        return request(daemon.port, "POST", "/admin/ws/broadcast", who + fields, json.dumps(batch).encode())
+
+    first = send(ann, 8, "k")
+    assert first.status == 200
+    refused = send(ann, 8)
+    assert refused.status == 429 and 1 <= int(refused.header("Retry-After")) <= 6, refused
+    # A retry costs nothing; the same key of somebody else is another one, and so is their rate.
+    assert send(ann, 8, "k").body == first.body
+    other = send(bob, 8, "k")
+    assert other.status == 200 and other.body != first.body
+    assert send(bob, 8).status == 429
+    assert send(ann, 7, "k").status == 422
+    assert request(daemon.port, "GET", "/admin/ws/stats", ann).json["events_published"] == 16

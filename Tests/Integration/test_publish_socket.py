@@ -83,8 +83,9 @@ def test_a_batch_and_its_limits(binary, tmp_path, runtime):
         assert status == 413, body
         status, body = publish(path, json.dumps([json.loads(EVENT)] * 15))
         assert status == 429, body
-        # One rate for both ways in.
-        assert request(daemon.port, "POST", "/admin/ws/broadcast", body=json.dumps([json.loads(EVENT)] * 15).encode()).status == 429
+        # Who comes the other way is somebody else, with a rate of their own.
+        over_tcp = [request(daemon.port, "POST", "/admin/ws/broadcast", body=json.dumps([json.loads(EVENT)] * 15).encode()).status for _ in range(2)]
+        assert over_tcp == [200, 429]
         status, body = publish(path, json.dumps({"channel": "logs", "type": "log", "data": "x" * 2000}))
         assert status == 413, body
         status, body = publish(path, " " * 5000)

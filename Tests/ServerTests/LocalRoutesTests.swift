@@ -66,8 +66,11 @@ extension PeerAddress {
         let batch = "[" + Array(repeating: event, count: 51).joined(separator: ",") + "]"
         #expect(try router.answer(to: head("POST", "/admin/ws/broadcast"), body: batch, from: .producer)?.status == 413)
         let keyed = try head("POST", "/admin/ws/broadcast", [("Idempotency-Key", "k")])
-        let first = try router.answer(to: keyed, body: event, from: .local)
+        let first = try router.answer(to: keyed, body: event, from: .producer)
         #expect(first?.status == 200)
         #expect(try router.answer(to: keyed, body: event, from: .producer)?.text == first?.text)
+        // Who publishes is who asks: a key of somebody else is another one.
+        let other = try router.answer(to: keyed, body: event, from: .local)
+        #expect(other?.status == 200 && other?.text != first?.text)
     }
 }

@@ -66,7 +66,7 @@ public struct CloseCode: RawRepresentable, Hashable, Sendable {
         Entry(code: .timeout, reason: "no sign of life", metricLabel: "timeout", verdict: .returnAtOnce),
         Entry(code: .tokenExpired, reason: "token expired", metricLabel: "token_expired", verdict: .renewToken),
         Entry(code: .tooSlow, reason: "too slow", metricLabel: "too_slow", verdict: .backOffAndResume),
-        Entry(code: .flood, reason: "too many messages", metricLabel: "flood", verdict: .backOffDoubled),
+        Entry(code: .flood, reason: "too many messages, pings or bytes", metricLabel: "flood", verdict: .backOffDoubled),
         Entry(code: .revoked, reason: "credential revoked or not given in time", metricLabel: "revoked", verdict: .stop),
         Entry(code: .forbidden, reason: "role or channel not allowed any more", metricLabel: "forbidden", verdict: .stop),
         Entry(

@@ -1,6 +1,5 @@
 // The credential that a request carries: found, not yet looked at.
 
-import Base
 import Protocol
 
 /// How a request says who it is.
@@ -49,22 +48,11 @@ enum Presented {
     /// `bearer.<token>` beside the subprotocol: browsers cannot set a header.
     static let subprotocolPrefix = "bearer."
 
+    /// As the gateway reads it, byte for byte: what it would not take is not taken here.
     private static func authorization(_ value: String) throws(HTTPError) -> Credential {
-        let parts = value.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: true)
-        guard parts.count == 2 else { throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY") }
-        let word = String(parts[1]).trimmingBlanks
-        switch parts[0].lowercased() {
-        // As the gateway has it: a key under the other name is nobody's token.
-        case "bearer": return .token(word)
-        case "apikey": return .apiKey(word)
-        default: throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY")
+        guard let credential = Credential(authorization: value) else {
+            throw HTTPError(401, "the Authorization header is not understood; write Bearer TOKEN or ApiKey KEY")
         }
-    }
-}
-
-extension String {
-    fileprivate var trimmingBlanks: String {
-        let rest = drop { $0 == " " || $0 == "\t" }
-        return String(rest.reversed().drop { $0 == " " || $0 == "\t" }.reversed())
+        return credential
     }
 }

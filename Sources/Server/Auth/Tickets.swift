@@ -1,6 +1,7 @@
 // One-time words for browsers, which cannot set a header when they open a WebSocket: asked for by POST, used in the address.
 
 import Base
+import Crypto
 import Fanout
 
 /// Tickets that are outstanding. Any thread.
@@ -25,7 +26,7 @@ final class Tickets: Sendable {
     init(clock: any Clock) { self.clock = clock }
 
     /// Makes a ticket.
-    /// - Returns: nil where too many are outstanding.
+    /// - Returns: nil where too many are outstanding, or the system gives no randomness.
     func issue(to principal: Principal) -> String? {
         let now = clock.monotonic()
         return state.withLock { state in
@@ -33,9 +34,9 @@ final class Tickets: Sendable {
                 Tickets.sweep(&state, now)
             }
             guard state.tickets.count < Tickets.outstandingMax, state.perUser[principal.user, default: 0] < Tickets.perUserMax else { return nil }
-            var random = SystemRandomNumberGenerator()
-            // 256 bits of the kernel's randomness: not to be guessed, so the look-up below need not take the same time for all.
-            let word = (0..<4).map { _ in String(random.next() as UInt64 | 1 << 63, radix: 36) }.joined()
+            // 256 bits: not to be guessed, so the look-up below need not take the same time for all.
+            guard let bytes = RandomBytes.make(32) else { return nil }
+            let word = Base64URL.encode(bytes)
             state.tickets[word] = Ticket(principal: principal, until: now &+ UInt64(Tickets.seconds) &* 1_000_000_000)
             state.perUser[principal.user, default: 0] += 1
             return word
