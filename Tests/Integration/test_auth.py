@@ -1,4 +1,4 @@
-"""Who may connect, and what they see: the gateway's own credentials through the running daemon."""
+"""Who may connect, and what they see: the gateway's own credentials through the running daemon. Those of the samples are in test_keys.py."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ import pytest
 from support.daemon import wait_until
 from support.gateway import FIXTURES
 from support.http import get, publish, request
-from support.tokens import KEYS, SAMPLES, SECRET, Accounts, sign, token
+from support.tokens import KEYS, SECRET, Accounts, bearer, sign, token
 from support.ws import Refused, WebSocket
 
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "test")]
@@ -19,21 +19,8 @@ def settings(path, **auth):
 
 
 @pytest.fixture
-def sample(start, tmp_path):
-    """A daemon beside the sample database."""
-    path = tmp_path / "gateway.db"
-    shutil.copy(FIXTURES / "gateway-small.db", path)
-    path.chmod(0o644)
-    return start(settings(path))
-
-
-@pytest.fixture
 def accounts(tmp_path):
     return Accounts(tmp_path / "gateway.db")
-
-
-def bearer(text):
-    return [("Authorization", f"Bearer {text}")]
 
 
 def status(port, path, headers):
@@ -44,61 +31,6 @@ def status(port, path, headers):
     except Refused as refused:
         assert refused.response.status != 401 or refused.response.header("WWW-Authenticate"), refused
         return refused.response.status
-
-
-# The samples, beside the gateway's answers
-
-# Where we are stricter than the gateway, and why.
-STRICTER = {
-    "of_disabled_user": "its owner is disabled", "token_valid_disabled_user": "the user is disabled", "token_no_exp": "it has no end",
-    "token_wrong_issuer": "another issuer", "token_no_issuer": "no issuer", "token_hs384": "HS256 only", "token_hs512": "HS256 only",
-    "token_refresh_token": "no access token", "token_exp_as_string": "its end is no number",
-    "token_exp_as_float": "its end is no whole number of seconds",
-}
-
-
-def allowed(answers):
-    """(any user, admin) as the gateway answered."""
-    return answers["GET /v1/models"][0] == 200, answers["GET /admin/stats"][0] == 200
-
-
-def ours(port, authorization):
-    user = status(port, "/ws/stats", [("Authorization", authorization)])
-    admin = request(port, "GET", "/admin/ws/stats", [("Authorization", authorization)]).status
-    assert user in (101, 401) and admin in (200, 401, 403), (user, admin)
-    return user == 101, admin == 200
-
-
-def test_samples_beside_the_gateway(sample):
-    """What the gateway refuses we refuse; the differences are all in the direction of stricter, and each is named above."""
-    stricter = set()
-    for name, authorization, gateway in SAMPLES:
-        theirs, mine = allowed(gateway), ours(sample.port, authorization)
-        for wide, narrow in zip(theirs, mine):
-            assert wide or not narrow, f"{name}: the gateway refuses it, we do not: {theirs} {mine}"
-        if theirs != mine:
-            stricter.add(name)
-    assert stricter == set(STRICTER), stricter ^ set(STRICTER)
-
-
-@pytest.mark.parametrize("name, authorization", [sample[:2] for sample in SAMPLES], ids=lambda value: value if " " not in value else "")
-def test_every_way_gives_the_same_verdict(sample, name, authorization):
-    scheme, _, value = authorization.partition(" ")
-    right = status(sample.port, "/ws/stats", [("Authorization", authorization)])
-    if value and not set(value) & set(" ="):
-        assert status(sample.port, "/ws/stats", [("Sec-WebSocket-Protocol", f"goleapai.v1.json, bearer.{value}")]) == right
-    # From this machine, without a proxy.
-    if " " not in value:
-        assert status(sample.port, f"/ws/stats?token={value}", []) == right
-    with WebSocket(sample.port, "/ws/stats?auth=message") as client:
-        client.send({"type": "auth", "id": 1, "data": {"token": value}})
-        answer = client.receive_until("ack" if right == 101 else "error")[-1]
-        assert right == 101 or answer["data"]["code"] == "unauthorized"
-    ticket = request(sample.port, "POST", "/ws/ticket", [("Authorization", authorization)])
-    assert ticket.status == (200 if right == 101 else right)
-    if right == 101:
-        assert status(sample.port, f"/ws/stats?ticket={ticket.json['ticket']}", []) == 101
-        assert status(sample.port, f"/ws/stats?ticket={ticket.json['ticket']}", []) == 401
 
 
 # What one sees

@@ -11,11 +11,13 @@ import uuid
 from .gateway import FIXTURES, create
 
 KEYS = json.loads((FIXTURES / "keys.json").read_text())
-SAMPLES = [(entry["label"], entry["header"].split(": ", 1)[1], entry["gateway"]) for entry in KEYS["api_keys"]] + [
-    (f"token_{entry['label']}", f"Bearer {entry['token']}", entry["gateway"]) for entry in KEYS["jwts"]]
-"""(name, Authorization, the gateway's answers)"""
 SECRET = KEYS["jwt"]["secret"]
 ISSUER = KEYS["jwt"]["issuer"]
+
+
+def bearer(text):
+    """The header fields of a request that comes with a token."""
+    return [("Authorization", f"Bearer {text}")]
 
 
 def part(value):

@@ -122,6 +122,14 @@ class WebSocket:
             self.sock.close()
             raise
 
+    @classmethod
+    def adopt(cls, connection, path=""):
+        """The WebSocket that a `Connection` has become by an answer of 101."""
+        client = cls.__new__(cls)
+        client.answer_pings, client.pings, client.pongs, client.close = True, [], [], None
+        client.path, client.port, client.sock, client.buffer = path, connection.port, connection.sock, connection.buffer
+        return client
+
     def __enter__(self):
         return self
 
