@@ -56,6 +56,13 @@ public struct LogEntry: Sendable {
     public let file: StaticString
     public let line: UInt
     public let function: StaticString
+
+    /// The same entry with other texts, of the message and of each field.
+    public func mapTexts(_ change: (String) -> String) -> LogEntry {
+        LogEntry(
+            time: time, level: level, message: change(message), event: event, fields: fields.map { LogField($0.name, change($0.value)) }, file: file,
+            line: line, function: function)
+    }
 }
 
 /// Where entries go. Called by one thread at a time; may block, since it is the log's own thread that waits.

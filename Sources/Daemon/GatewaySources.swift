@@ -26,7 +26,7 @@ final class GatewaySources: Sendable {
         self.demoDatabase = demoDatabase
         let path = demoDatabase ?? DatabasePath.path(of: settings.database.connection)
         guard let path else {
-            throw StartError(description: "database.connection '\(settings.database.connection)' names no file; give a path or file:PATH")
+            throw StartError(description: "database.connection '\(withoutPasswords(settings.database.connection))' names no file; give a path or file:PATH")
         }
         sampler = Sampler(
             path: path, enabled: EnabledSources(settings, readsJournal: demoDatabase == nil), sink: bridge, published: published, names: names)

@@ -44,6 +44,15 @@ struct JSONLogSink: LogSink {
     }
 }
 
+/// The last thing before entries are written, whatever they are about: nothing that is known for a secret gets into the log.
+///
+/// On the log's own thread, so it costs those who log nothing.
+struct MaskingLogSink: LogSink {
+    let sink: any LogSink
+
+    func write(_ entry: LogEntry) { sink.write(entry.mapTexts(ForeignText.masked)) }
+}
+
 extension Log {
     /// Where entries go as the configuration wants it.
     static func configure(_ log: Settings.LogOutput) {
@@ -55,7 +64,7 @@ extension Log {
             case .plain: TextLogSink(isColoured: false)
             case .json: JSONLogSink()
             }
-        configure(level: LogLevel(name: log.level.rawValue) ?? .info, sink: sink)
+        configure(level: LogLevel(name: log.level.rawValue) ?? .info, sink: MaskingLogSink(sink: sink))
     }
 
     private static func automaticSink() -> any LogSink {

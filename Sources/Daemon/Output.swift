@@ -1,12 +1,14 @@
 // Standard output and standard error of the short-lived commands. The daemon writes by `Log`.
 
 import Glibc
+import Protocol
 
 enum Output {
     /// Writes all of it to standard output; a reader that went away ends the process by SIGPIPE, as usual for commands.
     static func write(_ text: String) { write(text, to: 1) }
 
-    static func error(_ text: String) { write(text, to: 2) }
+    /// Writes to standard error, which services keep: without secrets that stand in an address or a value.
+    static func error(_ text: String) { write(ForeignText.masked(text), to: 2) }
 
     private static func write(_ text: String, to descriptor: Int32) {
         var copy = text

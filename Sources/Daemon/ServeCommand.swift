@@ -34,7 +34,7 @@ func loadSettings(
         path: configPath(arguments), environment: environment(), overrides: overrides, readsCertificates: readsCertificates)
     let (key, connection) = ("database.connection", loaded.settings.database.connection)
     if DatabasePath.path(of: connection) == nil {
-        let message = "\"\(connection)\" names no file on this machine; write a path, or file:path?_journal_mode=WAL"
+        let message = "\"\(withoutPasswords(connection))\" names no file on this machine; write a path, or file:path?_journal_mode=WAL"
         throw ConfigErrors([ConfigError(loaded.origin(of: key), key, message)])
     }
     return loaded

@@ -1,4 +1,4 @@
-// Filters as operators see them: the same words that set them.
+// Filters as operators see them: the same words that set them, but for secrets.
 
 import Protocol
 
@@ -13,7 +13,8 @@ extension Filters {
             writer.beginObject()
             for (name, value) in present {
                 writer.key(name)
-                writer.string(value)
+                // What is searched for has no capital letters any more, by which most secrets are known.
+                writer.string(name == "q" ? ForeignText.shown(value, to: 256) : ForeignText.masked(value))
             }
             writer.endObject()
         }

@@ -72,25 +72,25 @@ public struct Filters: Hashable, Sendable {
             guard text.utf8.count <= 256 else { throw FilterError("q is longer than 256 bytes") }
             logs.contains = Array(TextSearch.fold(text).utf8)
         case (.stats, "window"):
-            guard StatsGroup.windows.contains(text) else { throw FilterError("window '\(clip(text))' is not one of 1m, 5m, 1h, 24h") }
+            guard StatsGroup.windows.contains(text) else { throw FilterError("window '\(ForeignText.shown(text))' is not one of 1m, 5m, 1h, 24h") }
             stats.window = text
         case (.stats, "interval"):
             guard let seconds = Filters.whole(text), (1...3600).contains(seconds) else {
-                throw FilterError("interval '\(clip(text))' is not a whole number of seconds from 1 to 3600")
+                throw FilterError("interval '\(ForeignText.shown(text))' is not a whole number of seconds from 1 to 3600")
             }
             stats.interval = Int(seconds)
         case (.requests, "provider_id"): requests.providerIDs = try Filters.list(name, text)
         case (.requests, "model_id"): requests.modelIDs = try Filters.list(name, text)
         case (.requests, "only_errors"):
-            guard text == "true" || text == "false" else { throw FilterError("only_errors '\(clip(text))' is not true or false") }
+            guard text == "true" || text == "false" else { throw FilterError("only_errors '\(ForeignText.shown(text))' is not true or false") }
             requests.onlyErrors = text == "true"
         case (.requests, "min_latency_ms"):
-            guard let number = Filters.whole(text) else { throw FilterError("min_latency_ms '\(clip(text))' is not a whole number of milliseconds") }
+            guard let number = Filters.whole(text) else { throw FilterError("min_latency_ms '\(ForeignText.shown(text))' is not a whole number of milliseconds") }
             requests.minLatency = number
         case (.providers, "provider_id"): providers = try Filters.list(name, text)
         default:
             let known = Filters.parameters[channel, default: []].joined(separator: ", ")
-            throw FilterError("\(channel.name) has no filter '\(clip(name))'; it has \(known.isEmpty ? "none" : known)")
+            throw FilterError("\(channel.name) has no filter '\(ForeignText.shown(name))'; it has \(known.isEmpty ? "none" : known)")
         }
     }
 
@@ -113,7 +113,7 @@ public struct Filters: Hashable, Sendable {
     private static func list(_ name: String, _ text: String) throws(FilterError) -> [[UInt8]] {
         let items = text.split(separator: ",", omittingEmptySubsequences: false)
         guard items.count <= 64, items.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 256 }) else {
-            throw FilterError("\(name) '\(clip(text))' is not a list of 1 to 64 values with commas between them")
+            throw FilterError("\(name) '\(ForeignText.shown(text))' is not a list of 1 to 64 values with commas between them")
         }
         // Sorted, so that equal wishes written in another order share one group.
         return Set(items.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
@@ -124,7 +124,7 @@ public struct Filters: Hashable, Sendable {
         var bits: UInt8 = 0
         for name in names {
             guard let severity = Severity(name: name.utf8) else {
-                throw FilterError("level '\(clip(text))' is not made of debug, info, warn, error, fatal, panic")
+                throw FilterError("level '\(ForeignText.shown(text))' is not made of debug, info, warn, error, fatal, panic")
             }
             bits |= names.count == 1 ? severity.andWorse : severity.bit
         }

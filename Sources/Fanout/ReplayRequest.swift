@@ -1,6 +1,7 @@
 // What a client says of where its events are to begin: `since` and `history`.
 
 import Base
+import Protocol
 import Host
 
 /// A wish for events of before. As it came; what an id means is found out when it is carried out.
@@ -56,7 +57,7 @@ public struct ReplayRequest: Sendable, Equatable {
 
     /// What is wrong with a `since`, and what would be right.
     public static func sinceError(_ text: String) -> String {
-        "since '\(clip(text))' is neither an id of an event, nor a duration such as 15m, nor an instant such as 2026-02-05T10:30:00Z"
+        "since '\(ForeignText.shown(text))' is neither an id of an event, nor a duration such as 15m, nor an instant such as 2026-02-05T10:30:00Z"
     }
-    public static func lastError(_ text: String) -> String { "history '\(clip(text))' is not a whole number from 0 to 999999999" }
+    public static func lastError(_ text: String) -> String { "history '\(ForeignText.shown(text))' is not a whole number from 0 to 999999999" }
 }

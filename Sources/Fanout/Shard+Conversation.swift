@@ -53,7 +53,7 @@ extension Shard {
         case "unsubscribe": try unsubscribe(message, id, index)
         default:
             throw MessageError(
-                code: .unknownType, message: "unknown type '\(clip(type))'",
+                code: .unknownType, message: "unknown type '\(ForeignText.shown(type))'",
                 details: "known are subscribe, unsubscribe, ping, pong, auth", id: id)
         }
     }
@@ -77,12 +77,12 @@ extension Shard {
             if let name = item.string, let channel = Channel(name: name) {
                 found.insert(ChannelSet(channel))
             } else {
-                unknown.append(item.string.map { clip($0) } ?? "(not a text)")
+                unknown.append(item.string.map { ForeignText.shown($0) } ?? "(not a text)")
             }
         }
         if !unknown.isEmpty {
             let failure = MessageError(
-                code: .invalidChannel, message: "invalid channel", details: clip(unknown.prefix(4).joined(separator: ", ")), id: id)
+                code: .invalidChannel, message: "invalid channel", details: ForeignText.shown(unknown.prefix(4).joined(separator: ", ")), id: id)
             if found.isEmpty { throw failure }
             refuse(failure, to: index)
         } else if found.isEmpty {
@@ -204,7 +204,7 @@ extension Subscription {
     /// Replaces the filters of one channel by an object of parameters.
     mutating func setFilters(of name: String, to value: JSON, statsInterval: Int) throws(FilterError) {
         guard let channel = Channel(name: name), channel != .all else {
-            throw FilterError("'\(clip(name))' is not one of logs, stats, providers, requests")
+            throw FilterError("'\(ForeignText.shown(name))' is not one of logs, stats, providers, requests")
         }
         guard effective.contains(ChannelSet(channel)) else {
             throw FilterError("filters for \(channel.name), which is not subscribed")

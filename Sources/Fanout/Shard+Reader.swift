@@ -303,7 +303,7 @@ extension Shard {
         if client.pointee.flags.contains(.plainHTTP) { hub.httpConnections.subtract(1, ordering: .relaxed) }
         client.pointee.flags.subtract([.http, .plainHTTP])
         client.pointee.details.exchange = nil
-        client.pointee.details.userAgent = String((head.first("user-agent") ?? "").prefix(200))
+        client.pointee.details.userAgent = String(ForeignText.masked(head.first("user-agent") ?? "").prefix(200))
         if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
         counters.clients.add(1, ordering: .relaxed)
         hub.beginTextFrames()

@@ -30,13 +30,14 @@ struct Access: Sendable {
         // DNS rebinding: a stranger's name that resolves to this machine.
         if checksHost, head.minorVersion == 1 || !head.host.isEmpty, IPLiteral.normalised(host) == nil, host != "localhost", !hosts.contains(host) {
             return .error(
-                403, "the Host '\(clip(head.host, to: 80))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
+                403, "the Host '\(ForeignText.shownSite(head.host))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
         }
         let sent = head.all("origin")
         guard let origin = sent.first else { return nil }
         guard sent.count == 1, isAccepted(origin, host: head.host) else {
+            let shown = origin.contains("://") ? ForeignText.shownSite(origin) : ForeignText.shown(origin, to: 80)
             return .error(
-                403, "the Origin '\(clip(origin, to: 80))' is not accepted; it must be this server's own (\(clip(head.host, to: 80))) or be listed in server.allowed_origins")
+                403, "the Origin '\(shown)' is not accepted; it must be this server's own (\(ForeignText.shownSite(head.host))) or be listed in server.allowed_origins")
         }
         return nil
     }

@@ -238,7 +238,7 @@ final class Broadcast: Sendable {
         }
         let type = String(decoding: typeText ?? [], as: UTF8.self)
         guard !MessageType.reserved.contains(type), type.utf8.count <= 128 else {
-            throw Refusal(what: "invalid type '\(clip(type, to: 80))': it is empty, longer than 128 bytes, or the protocol's own", index: index)
+            throw Refusal(what: "invalid type '\(ForeignText.shown(type, to: 80))': it is empty, longer than 128 bytes, or the protocol's own", index: index)
         }
         let value = data ?? Array("null".utf8)
         guard value.count <= eventBytesMax else {

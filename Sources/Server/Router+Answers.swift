@@ -24,11 +24,11 @@ extension Router {
         let all = options.sources()
         var asked = all
         for (name, value) in head.query {
-            guard name == "source" else { return .error(400, "unknown parameter '\(clip(name, to: 80))'; known is source") }
+            guard name == "source" else { return .error(400, "unknown parameter '\(ForeignText.shown(name, to: 80))'; known is source") }
             // The three that read the database can be asked about together.
             asked = value == "database" ? all.filter { $0.name != "journal" } : all.filter { $0.name == value }
             if asked.isEmpty {
-                return .error(400, "no source '\(clip(value, to: 80))' is enabled; there are \((all.map(\.name) + ["database"]).joined(separator: ", "))")
+                return .error(400, "no source '\(ForeignText.shown(value, to: 80))' is enabled; there are \((all.map(\.name) + ["database"]).joined(separator: ", "))")
             }
         }
         let isDraining = options.isDraining()

@@ -12,12 +12,12 @@ extension Router {
         if case .local(let peer) = peer { return route(head, locally: peer) }
         let access = access
         if let refusal = access.refusal(of: head) { return .answer(refusal) }
-        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
         let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
         if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
         guard endpoint.methods.contains(head.method) else {
             return .answer(
-                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
+                .error(405, "\(ForeignText.shown(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
         }
         guard endpoint.isForUsers else { return .request(bodyBytesMax: 0) }
         let authentication = authentication

@@ -15,7 +15,7 @@ extension Router {
                     403,
                     "this socket serves root, the daemon's own user and members of its group; you are user \(peer.user) with group \(peer.group)"))
         }
-        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(clip(head.path, to: 80))")) }
+        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
         switch endpoint {
         case .broadcast, .health, .ready, .version: break
         case .webSocket, .ticket, .adminStats, .clients, .client:
@@ -23,7 +23,7 @@ extension Router {
         }
         guard endpoint.methods.contains(head.method) else {
             return .answer(
-                .error(405, "\(clip(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))]))
+                .error(405, "\(ForeignText.shown(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))]))
         }
         if case .broadcast = endpoint {
             return options.isDraining() ? .answer(.stopping) : .request(bodyBytesMax: broadcast.limits.batchBytesMax, principal: Router.principal(of: peer))

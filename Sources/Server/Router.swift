@@ -239,13 +239,13 @@ public final class Router: ConnectionDelegate {
     private func apply(_ query: [(name: String, value: String)], to upgrade: inout Upgrade, isOpen: Bool) throws(HTTPError) {
         var seen: Set<String> = []
         for (name, _) in query where !seen.insert(name).inserted {
-            throw HTTPError(400, "the parameter '\(clip(name, to: 80))' stands twice")
+            throw HTTPError(400, "the parameter '\(ForeignText.shown(name, to: 80))' stands twice")
         }
         // Channels first: they decide which filters there are.
         for (name, value) in query where name == "channels" && isOpen {
             for part in value.split(separator: ",", omittingEmptySubsequences: false) {
                 guard let channel = Channel(name: part) else {
-                    throw HTTPError(400, "invalid channel '\(clip(part, to: 80))'; there are logs, stats, providers, requests, all")
+                    throw HTTPError(400, "invalid channel '\(ForeignText.shown(part, to: 80))'; there are logs, stats, providers, requests, all")
                 }
                 upgrade.subscription.channels.insert(ChannelSet(channel))
             }
@@ -257,7 +257,7 @@ public final class Router: ConnectionDelegate {
             case "auth" where value == "message": continue
             case "welcome": upgrade.welcomes = try flag(name, value)
             case "heartbeat":
-                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(clip(value, to: 80))' is not json or ping") }
+                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(ForeignText.shown(value, to: 80))' is not json or ping") }
                 upgrade.heartbeatIsJSON = value == "json"
             case "since":
                 guard let since = ReplayRequest.since(value) else { throw HTTPError(400, ReplayRequest.sinceError(value)) }
@@ -282,7 +282,7 @@ public final class Router: ConnectionDelegate {
         guard !channels.isEmpty else {
             let known = Set(upgrade.subscription.channels.effective.channels.flatMap { Filters.parameters[$0, default: []] }).sorted()
             throw HTTPError(
-                400, "unknown parameter '\(clip(name, to: 80))'; known here are \((["welcome", "heartbeat", "since", "history"] + known).joined(separator: ", "))")
+                400, "unknown parameter '\(ForeignText.shown(name, to: 80))'; known here are \((["welcome", "heartbeat", "since", "history"] + known).joined(separator: ", "))")
         }
         for channel in channels {
             do throws(FilterError) {
@@ -294,7 +294,7 @@ public final class Router: ConnectionDelegate {
     }
 
     private func flag(_ name: String, _ value: String) throws(HTTPError) -> Bool {
-        guard value == "true" || value == "false" else { throw HTTPError(400, "\(name) '\(clip(value, to: 80))' is not true or false") }
+        guard value == "true" || value == "false" else { throw HTTPError(400, "\(name) '\(ForeignText.shown(value, to: 80))' is not true or false") }
         return value == "true"
     }
 }

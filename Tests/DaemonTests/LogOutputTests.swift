@@ -48,4 +48,22 @@ import Testing
             for line in event.text.split(separator: "\n") { #expect(!line.hasPrefix("--") && !line.hasPrefix("#") && line.count <= 130) }
         }
     }
+
+    private final class Kept: LogSink {
+        let entries = Locked<[LogEntry]>([])
+        func write(_ entry: LogEntry) { entries.withLock { $0.append(entry) } }
+    }
+
+    @Test func secretsAreMaskedWhereverTheyStand() {
+        let kept = Kept()
+        let key = "gla_7TWWbnGj1hENebf4Hr964k0uL80CMGY9Pp9UMDLxrGY"
+        MaskingLogSink(sink: kept).write(
+            LogEntry(
+                time: Instant(milliseconds: 0), level: .warn, message: "with \(key)", event: .clientLost,
+                fields: [.client(17), .source("x \(key)"), .channel("logs")], file: "Fanout/X.swift", line: 9, function: "f()"))
+        let entry = kept.entries.withLock { $0[0] }
+        #expect(entry.message == "with gla_[redacted]")
+        #expect(entry.fields == [.client(17), .source("x gla_[redacted]"), .channel("logs")])
+        #expect(entry.level == .warn && entry.event == .clientLost && entry.line == 9)
+    }
 }

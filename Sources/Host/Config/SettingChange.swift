@@ -3,7 +3,7 @@
 /// One key whose value has changed.
 public struct SettingChange: Sendable, Equatable {
     public let key: String
-    /// As in the file; nil for secrets.
+    /// As in the file, without passwords; nil for secrets.
     public let before: String?
     public let after: String?
     /// Takes effect at the next start only.
@@ -11,7 +11,8 @@ public struct SettingChange: Sendable, Equatable {
 
     /// `websocket.max_clients: 1000 -> 2000`
     public var text: String {
-        guard let before, let after else { return key }
+        // Equal where they differ in what is not shown.
+        guard let before, let after, before != after else { return key }
         return "\(key): \(before) -> \(after)"
     }
 }
@@ -22,7 +23,7 @@ extension Settings {
         Setting.all.compactMap { setting in
             let (before, after) = (setting.read(self), setting.read(other))
             if before == after { return nil }
-            let texts = setting.isSecret ? (nil, nil) : (SampleConfig.yaml(before), SampleConfig.yaml(after))
+            let texts = setting.isSecret ? (nil, nil) : (withoutPasswords(SampleConfig.yaml(before)), withoutPasswords(SampleConfig.yaml(after)))
             return SettingChange(key: setting.key, before: texts.0, after: texts.1, needsRestart: setting.needsRestart)
         }
     }

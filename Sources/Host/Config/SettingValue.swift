@@ -145,9 +145,9 @@ extension SettingKind {
     }
 }
 
-/// A value in quotes for a message, on one line and not endless.
+/// A value in quotes for a message, on one line, not endless, and without passwords.
 func quoted(_ text: String) -> String {
-    let visible = String(text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : Character($0) })
+    let visible = String(withoutPasswords(text).unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{FFFD}" : Character($0) })
     return "\"\(shortened(visible))\""
 }
 

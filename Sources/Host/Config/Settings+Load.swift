@@ -197,7 +197,10 @@ struct SettingsLoader {
                 if secret.isEmpty { throw ConfigError(.builtIn, "", "is empty; it should hold the secret") }
                 settings.auth.jwtSecret = secret
             } catch {
-                errors.append(.init(origin(of: key), key, "\(quoted(settings.auth.jwtSecretFile)) \(error.message)"))
+                // What looks like no path may be the secret itself, put into the wrong key.
+                let path = settings.auth.jwtSecretFile
+                let shown = path.contains { "/.".contains($0) } ? quoted(path) : "the path, which has neither a slash nor a point in it,"
+                errors.append(.init(origin(of: key), key, "\(shown) \(error.message)"))
             }
         } else if settings.auth.jwtSecret.isEmpty, let directory = environment["CREDENTIALS_DIRECTORY"], !directory.isEmpty,
             // systemd.exec(5), LoadCredential=. Not there: no such credential was passed, which is no error.
