@@ -51,6 +51,7 @@ struct JSONWebToken: Equatable {
     }
 
     private static func check(_ claims: JSON, issuer: String, now: Instant) -> Result<JSONWebToken, AuthenticationFailure> {
+        guard isPlain(claims) else { return .failure(.invalid(.claims)) }
         guard claims["iss"]?.isText(issuer) == true else { return .failure(.invalid(.issuer)) }
         guard let end = claims["exp"] else { return .failure(.invalid(.noExpiry)) }
         guard let expires = instant(end) else { return .failure(.invalid(.claims)) }
@@ -71,13 +72,33 @@ struct JSONWebToken: Equatable {
         return .success(JSONWebToken(userID: userID, role: Role(named: role), expires: expires))
     }
 
-    /// A part of the token as a JSON object without equal names.
+    /// What the gateway looks at, or its JSON library does for it.
+    private static let names: Set<String> = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "user_id", "email", "role", "api_key_id"]
+
+    /// Whether both of us read the same in the claims: the gateway takes `NBF` for `nbf`, and refuses texts that are none.
+    private static func isPlain(_ claims: JSON) -> Bool {
+        (claims.object ?? []).allSatisfy { name, value in
+            let folded = fold(name)
+            guard names.contains(folded) else { return true }
+            guard name.utf8.elementsEqual(folded.utf8) else { return false }
+            switch folded {
+            case "sub", "jti", "api_key_id": return value.string != nil
+            case "aud": return value.string != nil || value.array?.allSatisfy { $0.string != nil } == true
+            default: return true
+            }
+        }
+    }
+
+    /// A name as readers know it that do not look at case: by way of the upper case, where `ſ` is an S.
+    private static func fold(_ name: String) -> String { name.uppercased().lowercased() }
+
+    /// A part of the token as a JSON object without names that are the same to some reader.
     private static func object(_ part: ArraySlice<UInt8>) -> JSON? {
         guard let bytes = Base64URL.decode(part), let json = try? JSON(parsing: bytes, depthMax: depthMax),  // why does not matter
             let members = json.object
         else { return nil }
         // RFC 7519 §4: readers differ in which of two members they take.
-        return Set(members.map(\.key)).count == members.count ? json : nil
+        return Set(members.map { fold($0.key) }).count == members.count ? json : nil
     }
 
     /// RFC 7519 §2, NumericDate, in whole seconds, as the gateway writes it: digits only.

@@ -29,12 +29,12 @@ def sign(claims, secret=SECRET, header=None):
     return head + "." + part(hmac.new(secret.encode(), head.encode(), hashlib.sha256).digest())
 
 
-def token(user, role="user", seconds=3600, **changes):
+def token(user, role="user", seconds=3600, secret=SECRET, **changes):
     """A token that counts for so many seconds."""
     now = int(time.time())
     claims = {"user_id": user, "email": "x@example.test", "role": role, "iss": ISSUER, "sub": user, "iat": now, "nbf": now, "exp": now + seconds}
     claims.update(changes)
-    return sign({name: value for name, value in claims.items() if value is not None})
+    return sign({name: value for name, value in claims.items() if value is not None}, secret)
 
 
 class Accounts:

@@ -38,7 +38,9 @@ import Testing
         #expect(try check(sign(claims(), header: #"{"kid":"7","typ":"JWT","alg":"HS256"}"#)).get() == token)
         #expect(try check(sign(claims(["nbf": nil, "iat": nil, "sub": nil]))).get() == token, "what the gateway need not say")
         #expect(try check(sign(claims(["user_id": "\"\(TokenTests.user.uppercased())\""]))).get() == token)
-        #expect(try check(sign(claims(["extra": #"{"a":[1,2]}"#]))).get() == token)
+        #expect(try check(sign(claims(["extra": #"{"a":[1,2]}"#, "Extra2": "null"]))).get() == token)
+        #expect(try check(sign(claims(["aud": #"["a","b"]"#, "jti": "\"x\"", "api_key_id": "\"x\""]))).get() == token)
+        #expect(try check(sign(claims(["aud": "\"a\""]))).get() == token)
         for (name, role) in [("admin", Role.admin), ("viewer", .viewer), ("root", .other), ("Admin", .other), ("", .other)] {
             #expect(try check(sign(claims(["role": "\"\(name)\""]))).get().role == role)
         }
@@ -93,6 +95,11 @@ import Testing
         ("user_id", #""00000000-0000-0000-0000-000000000000""#, .invalid(.claims)),
         ("email", "null", .invalid(.claims)), ("email", #""""#, .invalid(.claims)), ("role", "null", .invalid(.claims)),
         ("role", #"["admin"]"#, .invalid(.claims)), ("role", "1", .invalid(.claims)),
+        // What the gateway's JSON library would stumble over, or take for a name that it knows.
+        ("sub", "1", .invalid(.claims)), ("sub", "null", .invalid(.claims)), ("jti", "7", .invalid(.claims)), ("api_key_id", "[]", .invalid(.claims)),
+        ("aud", "1", .invalid(.claims)), ("aud", "[1]", .invalid(.claims)), ("NBF", "1", .invalid(.malformed)), ("Role", #""user""#, .invalid(.malformed)),
+        ("u\u{17F}er_id", #""x""#, .invalid(.malformed)), ("Jti", #""x""#, .invalid(.claims)), ("AUD", #""x""#, .invalid(.claims)),
+        ("\\u0041ud", #""x""#, .invalid(.claims)),
         // A member of another name's place, twice the same, and deeper than the gateway ever goes.
         ("x\":1,\"role", #""admin","x":2"#, .invalid(.malformed)), ("deep", "[[[[[[1]]]]]]", .invalid(.malformed)),
         ("deep", String(repeating: "[", count: 2000), .invalid(.malformed)), ("deep", #""\uZZZZ""#, .invalid(.malformed)),
