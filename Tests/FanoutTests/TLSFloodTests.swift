@@ -92,7 +92,7 @@ import Testing
         let end = try TLSEnd()
         _ = try end.handshake()
         try next.writeWire(end.output())
-        rig.settle()
+        try waitUntil("its hello waits") { rig.shards[0].tlsCounters.waiting.load(ordering: .relaxed) == 1 }
         rig.pass(2, on: clock)
         #expect(underway(rig) == 128 && count(rig, .crowded) == 0)
         #expect(rig.shards[0].tlsCounters.waiting.load(ordering: .relaxed) == 1)
