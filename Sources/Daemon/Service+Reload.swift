@@ -76,9 +76,16 @@ extension Service {
     }
 
     private func take(_ wanted: Settings) {
-        let changes = settings.changes(to: wanted).filter { !$0.needsRestart }
-        let waiting = running.changes(to: wanted).filter(\.needsRestart)
-        let live = Service.fitting(wanted.keepingWhatNeedsRestart(of: running))
+        var changes = settings.changes(to: wanted).filter { !$0.needsRestart }
+        var waiting = running.changes(to: wanted).filter(\.needsRestart)
+        var live = Service.fitting(wanted.keepingWhatNeedsRestart(of: running))
+        if let address = unprotected(by: live.auth) {
+            // Checked was the server.host of the file, which is not where we listen yet.
+            Log.warn("auth stays as it is until the daemon is restarted: it still listens on \(address), where auth.mode none would serve everybody", .needsRestart)
+            live.auth = running.auth
+            changes.removeAll { $0.key.hasPrefix("auth.") }
+            waiting += running.changes(to: wanted).filter { $0.key.hasPrefix("auth.") }
+        }
         settings = wanted
         if changes.isEmpty {
             Log.info("the configuration was read again; nothing has changed", .reloaded)
@@ -89,6 +96,12 @@ extension Service {
         for change in waiting {
             Log.warn("\(change.text): takes effect when the daemon is restarted", .needsRestart, [.setting(change.key)])
         }
+    }
+
+    /// An address that we listen on and that strangers reach, where they would be served without anybody having said so.
+    private func unprotected(by auth: Settings.Auth) -> ListenAddress? {
+        if auth.mode != .none || auth.allowAnonymous { return nil }
+        return addresses.first { !IPLiteral.isLoopback($0.host) }
     }
 
     private func apply(_ live: Settings) {
