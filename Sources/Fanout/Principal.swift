@@ -50,6 +50,12 @@ public final class Principal: Sendable {
     public static let unknown = Principal(user: "", role: "", rights: .nothing, isAdmin: false)
 }
 
+/// Each is equal to itself only. A table of principals keeps them alive, so that none that is made meanwhile is taken for one of them.
+extension Principal: Hashable {
+    public static func == (a: Principal, b: Principal) -> Bool { a === b }
+    public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
+}
+
 /// What became of a credential that a client has sent.
 public enum AuthenticationOutcome: Sendable {
     case accepted(Principal)

@@ -70,27 +70,34 @@ extension Shard {
 
     // MARK: changes from outside
 
-    /// The principals of this shard's clients, each once. On the shard's queue.
+    /// The principals of this shard's clients, and of requests whose body is still coming, each once. On the shard's queue.
     public func principals() -> [Principal] {
         assertOwned()
-        var found: [ObjectIdentifier: Principal] = [:]
+        var found: Set<Principal> = []
         forEachClient { _, client in
-            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]) else { return }
-            let principal = client.pointee.details.principal
-            found[ObjectIdentifier(principal)] = principal
+            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]) || Shard.isAsking(client) else { return }
+            found.insert(client.pointee.details.principal)
         }
-        return Array(found.values)
+        return Array(found)
+    }
+
+    /// Whether a request's body is still coming, by TCP: who asks by the Unix socket is asked by nobody.
+    private static func isAsking(_ client: UnsafeMutablePointer<Client>) -> Bool {
+        client.pointee.details.exchange?.head != nil && client.pointee.flags.isDisjoint(with: [.ended, .endAfterFlush]) && !client.pointee.details.address.isLocal
     }
 
     /// Lets clients know what has become of their principals. On the shard's queue.
-    public func apply(_ news: [ObjectIdentifier: PrincipalNews]) {
+    public func apply(_ news: [Principal: PrincipalNews]) {
         assertOwned()
         var concerned: [(UInt32, PrincipalNews)] = []
         forEachClient { index, client in
-            guard client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]),
-                let mine = news[ObjectIdentifier(client.pointee.details.principal)]
-            else { return }
-            concerned.append((index, mine))
+            guard let mine = news[client.pointee.details.principal] else { return }
+            if Shard.isAsking(client) {
+                // Its answer is decided by who asks when the body is there.
+                if case .changed(let principal) = mine { client.pointee.details.principal = principal } else { client.pointee.details.principal = .unknown }
+            } else if client.pointee.flags.isDisjoint(with: [.http, .ended, .closing]) {
+                concerned.append((index, mine))
+            }
         }
         for (index, news) in concerned {
             switch news {
@@ -112,7 +119,8 @@ extension Shard {
         var subscription = before
         subscription.rights = principal.rights
         let hears = ChannelSet(.requests).isSubset(of: before.effective)
-        let isNarrower = !before.effective.isSubset(of: principal.rights.channels) || hears && principal.rights.owner != nil
+        let isOthersOwn = principal.rights.owner != nil && principal.rights.owner != before.rights.owner
+        let isNarrower = !before.effective.isSubset(of: principal.rights.channels) || hears && isOthersOwn
         if isNarrower { return close(index, .forbidden) }
         subscribe(index, to: subscription, fresh: subscription.effective.subtracting(before.effective))
     }

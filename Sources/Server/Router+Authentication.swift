@@ -67,6 +67,12 @@ extension Router {
         }
     }
 
+    /// Looks again at who asks, now that the body is there, which may have taken its time.
+    func refusal(of principal: Principal, _ endpoint: Endpoint) -> Response? {
+        if let expires = principal.expires, expires <= hub.clock.now() { return Router.answer(to: .expired, []) }
+        return endpoint.isAdmin && !principal.isAdmin ? .error(403, "this is for admins") : nil
+    }
+
     private static let challenges = [
         ("WWW-Authenticate", #"Bearer realm="goleapai-ws""#), ("WWW-Authenticate", #"ApiKey realm="goleapai-ws""#),
     ]
@@ -130,27 +136,26 @@ extension Router {
         let authentication = authentication
         guard let checker = authentication.checker else { return }
         hub.ask({ $0.principals() }) { [hub] answers in
-            var known: [(name: ObjectIdentifier, identity: Identity)] = []
-            for principal in answers.flatMap({ $0 }) {
-                if let identity = principal.identity as? Identity { known.append((ObjectIdentifier(principal), identity)) }
+            let all = answers.flatMap { $0 }
+            if all.contains(where: { $0 === Principal.anonymous }) {
+                for shard in hub.shards { shard.post { $0.apply([.anonymous: .revoked]) } }
             }
-            if answers.contains(where: { $0.contains { $0 === Principal.anonymous } }) {
-                for shard in hub.shards { shard.post { $0.apply([ObjectIdentifier(Principal.anonymous): .revoked]) } }
-            }
+            let known = all.compactMap { principal in (principal.identity as? Identity).map { (principal: principal, identity: $0) } }
             guard !known.isEmpty else { return }
-            let present = known
-            _ = checker.recheck(present.map(\.identity)) { verdicts in
-                var told: [ObjectIdentifier: PrincipalNews] = [:]
-                for (one, verdict) in zip(present, verdicts) {
+            _ = checker.recheck(known.map(\.identity)) { verdicts in
+                var told: [Principal: PrincipalNews] = [:]
+                for (one, verdict) in zip(known, verdicts) {
                     switch verdict {
-                    case .ended: told[one.name] = .revoked
-                    case .changed(let identity): told[one.name] = .changed(authentication.principal(of: identity))
-                    // It goes on by what was known; nobody new gets in meanwhile.
-                    case .unchanged, .unknown: break
+                    case .ended: told[one.principal] = .revoked
+                    case .changed(let identity): told[one.principal] = .changed(authentication.principal(of: identity))
+                    // What is not known goes on by what was, and nobody new gets in meanwhile. But the rules may be others (auth.open_channels).
+                    case .unchanged, .unknown:
+                        let now = authentication.principal(of: one.identity)
+                        if now.rights != one.principal.rights { told[one.principal] = .changed(now) }
                     }
                 }
-                let all = told
-                if !all.isEmpty { for shard in hub.shards { shard.post { $0.apply(all) } } }
+                let news = told
+                if !news.isEmpty { for shard in hub.shards { shard.post { $0.apply(news) } } }
             }
         }
     }

@@ -168,6 +168,7 @@ public final class Router: ConnectionDelegate {
 
     public func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
         guard let endpoint = endpoint(request.head.path) else { return .error(404, "no such address") }
+        if endpoint.isForUsers, !request.peer.isLocal, let refusal = refusal(of: request.principal, endpoint) { return refusal }
         var response: Response?
         switch endpoint {
         case .broadcast:

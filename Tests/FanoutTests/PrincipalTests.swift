@@ -207,7 +207,7 @@ import Testing
         let admin = Principal(user: "higher", role: "admin", rights: .everything, isAdmin: true)
         rig.shards[0].queue.sync {
             rig.shards[0].apply([
-                ObjectIdentifier(gone): .revoked, ObjectIdentifier(lower): .changed(Self.user("lower")), ObjectIdentifier(higher): .changed(admin),
+                gone: .revoked, lower: .changed(Self.user("lower")), higher: .changed(admin),
             ])
             rig.shards[0].finishRound()
         }
@@ -217,6 +217,42 @@ import Testing
         publish(rig, .requests, "r", user: "somebody")
         #expect(try names(rig, clients[2]) == ["l", "r"])
         #expect(try names(rig, clients[3]) == [])
+    }
+
+    @Test func whoeverIsGivenMoreKeepsWhatTheyHave() throws {
+        let rig = try Rig(shards: 1)
+        let ann = Self.user("ann")
+        let clients = try [ChannelSet(.all), ChannelSet(.requests)].map { try join(rig, $0, as: ann) }
+        rig.settle()
+        rig.shards[0].queue.sync {
+            rig.shards[0].apply([ann: .changed(Self.user("ann", channels: .everyChannel))])
+            rig.shards[0].finishRound()
+        }
+        publish(rig, .logs, "l")
+        publish(rig, .requests, "r-bob", user: "bob")
+        publish(rig, .requests, "r-ann", user: "ann")
+        #expect(try clients.map { try names(rig, $0) } == [["l", "r-ann"], ["r-ann"]])
+        // Somebody else's own requests are others than those that were seen.
+        rig.shards[0].queue.sync {
+            for principal in rig.shards[0].principals() { rig.shards[0].apply([principal: .changed(Self.user("bob", channels: .everyChannel))]) }
+            rig.shards[0].finishRound()
+        }
+        #expect(try clients.map { try closeCode($0) } == [4503, 4503])
+    }
+
+    /// News may come long after who they are of has gone, and memory is used again.
+    @Test func newsKeepWhoTheyAreOf() throws {
+        weak var gone: Principal?
+        var news: [Principal: PrincipalNews] = [:]
+        do {
+            let ann = Self.user("ann")
+            gone = ann
+            news[ann] = .revoked
+        }
+        #expect(gone != nil && news.count == 1)
+        #expect((0..<1000).allSatisfy { _ in news[Self.user("ann")] == nil })
+        news = [:]
+        #expect(gone == nil)
     }
 
     @Test func aTokenIsLookedAtOnceAtATimeAndTheConnectionMayEndMeanwhile() throws {

@@ -66,3 +66,90 @@ def test_a_reload_does_not_open_the_address_of_a_socket_unit(binary, tmp_path, a
             assert ask("127.0.0.1", port) == 401
     finally:
         manager.close()
+
+
+# Rules that change while somebody is connected
+
+def test_channels_that_are_closed_again_end_connections(start, accounts):
+    user, boss = accounts.user(), accounts.user("admin")
+    daemon = start(settings(accounts.path, open_channels=["logs", "requests"]))
+    everything, logs, own = (WebSocket(daemon.port, path, headers=bearer(token(user))) for path in ("/ws?channels=logs,requests", "/ws/logs", "/ws/stats"))
+    admin = WebSocket(daemon.port, "/ws/all", headers=bearer(token(boss, "admin")))
+    reload(daemon, {"auth": {"open_channels": ["requests"]}})
+    for client in (everything, logs):
+        assert client.receive_close()[1] == 4503
+    # Who is not subscribed to any of it stays, and can ask for no more than now is allowed.
+    own.send({"type": "subscribe", "id": 1, "data": {"channels": ["logs"]}})
+    assert own.receive_until("error")[-1]["data"]["code"] == "forbidden"
+    own.send({"type": "subscribe", "id": 2, "data": {"channels": ["requests"]}})
+    assert own.receive_until("ack")[-1]["id"] == 2
+    reload(daemon, {"auth": {"open_channels": []}})
+    assert own.receive_close()[1] == 4503
+    publish(daemon.port, "logs", "note", {"n": 1}, headers=bearer(token(boss, "admin")))
+    assert admin.receive()["data"]["n"] == 1
+
+
+def test_channels_that_are_opened_disconnect_nobody(start, accounts):
+    user, other, boss = accounts.user(), accounts.user(), accounts.user("admin")
+    daemon = start(settings(accounts.path))
+    admin = bearer(token(boss, "admin"))
+    with WebSocket(daemon.port, "/ws/all", headers=bearer(token(user))) as everything, WebSocket(daemon.port, "/ws/requests", headers=bearer(token(user))) as own:
+        reload(daemon, {"auth": {"open_channels": ["logs"]}})
+
+        def hears(client, channel, data):
+            publish(daemon.port, channel, "probe", data, headers=admin)
+            client.send({"type": "ping", "id": 1})
+            kinds = [message["type"] for message in client.receive_until("pong")]
+            return "probe" in kinds
+        # `all` is what one may have.
+        wait_until(lambda: hears(everything, "logs", {}), "logs are heard")
+        publish(daemon.port, "requests", "note", {"n": 1, "user_id": other}, headers=admin)
+        publish(daemon.port, "requests", "note", {"n": 2, "user_id": user}, headers=admin)
+        for client in (everything, own):
+            assert [message for message in client.receive_until("note")][-1]["data"]["n"] == 2
+
+
+# Requests that take their time
+
+def begin_broadcast(daemon, credential, body):
+    sock = socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE)
+    sock.sendall((f"POST /admin/ws/broadcast HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\nAuthorization: Bearer {credential}\r\n"
+                  f"Content-Length: {len(body)}\r\n\r\n").encode())
+    buffer = bytearray()
+    assert read_response(sock, buffer).status == 100
+    return sock, buffer
+
+
+BODY = b'{"channel":"logs","type":"note","data":1}'
+
+
+def test_who_is_no_admin_any_more_when_the_body_has_come_publishes_nothing(start, accounts):
+    boss, other = accounts.user("admin"), accounts.user("admin")
+    daemon = start(merge(settings(accounts.path), {"server": {"shards": 1}}))
+    late, late_buffer = begin_broadcast(daemon, token(boss, "admin"), BODY)
+    right, right_buffer = begin_broadcast(daemon, token(other, "admin"), BODY)
+    sign, listener = (WebSocket(daemon.port, "/ws/logs", headers=bearer(token(user, "admin"))) for user in (boss, other))
+    accounts.execute("UPDATE users SET role = 'user' WHERE id = ?", (boss,))
+    # Has everybody looked at anew. One shard tells all of them at once.
+    reload(daemon, {"auth": {"query_token": True}})
+    assert sign.receive_close()[1] == 4503
+    for sock, buffer, expected in ((late, late_buffer, 403), (right, right_buffer, 200)):
+        sock.sendall(BODY)
+        assert read_response(sock, buffer).status == expected
+        sock.close()
+    listener.send({"type": "ping", "id": 1})
+    assert [message["type"] for message in listener.receive_until("pong")] == ["note", "pong"]
+    listener.sock.close()
+
+
+def test_a_token_that_ended_before_the_body_has_come_publishes_nothing(start, accounts):
+    boss = accounts.user("admin")
+    daemon = start(settings(accounts.path))
+    short = token(boss, "admin", seconds=3)
+    sock, buffer = begin_broadcast(daemon, short, BODY)
+    wait_until(lambda: get(daemon.port, "/admin/ws/stats", bearer(short)).status == 401, "the token has ended")
+    sock.sendall(BODY)
+    answer = read_response(sock, buffer)
+    assert answer.status == 401 and answer.header("WWW-Authenticate")
+    assert get(daemon.port, "/admin/ws/stats", bearer(token(boss, "admin"))).json["events_published"] == 0
+    sock.close()
