@@ -28,6 +28,8 @@ public final class Hub: Sendable {
     let connections = Atomic<Int>(0)
     /// Connections that have asked for something else than an upgrade.
     let httpConnections = Atomic<Int>(0)
+    /// Those of `clients` that have still to say who they are.
+    let awaiting = Atomic<Int>(0)
     let clientIDs = Atomic<UInt64>(0)
     /// Events published per channel. Writer: `publish`, under the lock; readers: any.
     let published: LossLedger = LossLedger()

@@ -32,6 +32,8 @@ public struct Limits: Sendable {
     public var bodyProgressBytes = 16_384
     /// Time for a connection that asked with `?auth=message` to say who it is.
     public var authenticationTime = Duration.seconds(5)
+    /// Of such connections at once: strangers must not take the places of all others.
+    var awaitingMax: Int { max(16, clientsMax / 4) }
     /// Time that an idle kept-alive connection may stay.
     public var keepAliveTime = Duration.seconds(30)
     /// Time for a close handshake, and for a last answer to be taken.

@@ -116,9 +116,9 @@ extension Shard {
     }
 
     /// The id up to which everything is settled for whoever reads up to the end of the ring; nil while a replay has not come to events
-    /// that have ids.
+    /// that have ids, and for who has still to say who it is: how many events there are is not everybody's business.
     func position(of client: UnsafeMutablePointer<Client>) -> String? {
-        if client.pointee.details.backlog?.job != nil { return nil }
+        if client.pointee.details.backlog?.job != nil || client.pointee.details.awaiting != nil { return nil }
         // A gap is told behind what waits: until then nothing beyond it is settled.
         if let loss = client.pointee.details.loss { return hub.epoch.id(loss.after) }
         return hub.epoch.id((client.pointee.flags.contains(.behind) ? client.pointee.cursor : cursor) - 1)

@@ -36,6 +36,7 @@ extension Shard {
         case .accepted(let principal):
             if let upgrade = details.awaiting {
                 details.awaiting = nil
+                hub.awaiting.subtract(1, ordering: .relaxed)
                 details.principal = principal
                 begin(upgrade, id, index)
             } else {

@@ -290,6 +290,17 @@ extension Shard {
                 headOnly: false)
             return
         }
+        if upgrade.awaitsAuthentication, hub.awaiting.add(1, ordering: .relaxed).newValue > limits.awaitingMax {
+            hub.awaiting.subtract(1, ordering: .relaxed)
+            hub.clients.subtract(1, ordering: .relaxed)
+            counters.refused.add(1, ordering: .relaxed)
+            hub.refusals.add(.awaitingAuthentication)
+            logRefused(index, "\(limits.awaitingMax) clients have still to say who they are")
+            answer(
+                index, .error(503, "too many clients have still to say who they are", fields: [("Retry-After", "5")]), keepAlive: false,
+                headOnly: false)
+            return
+        }
         switch upgrade.awaitsAuthentication ? .admitted(nil) : delegate.admit(upgrade.principal) {
         case .admitted(let place): client.pointee.details.place = place
         case .refused(let refusal):

@@ -360,6 +360,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
         if !client.pointee.flags.contains(.http) {
             logDisconnected(index)
+            if client.pointee.details.awaiting != nil { hub.awaiting.subtract(1, ordering: .relaxed) }
             hub.clients.subtract(1, ordering: .relaxed)
             counters.clients.subtract(1, ordering: .relaxed)
             hub.endTextFrames()

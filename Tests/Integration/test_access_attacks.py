@@ -153,3 +153,42 @@ def test_a_token_that_ended_before_the_body_has_come_publishes_nothing(start, ac
     assert answer.status == 401 and answer.header("WWW-Authenticate")
     assert get(daemon.port, "/admin/ws/stats", bearer(token(boss, "admin"))).json["events_published"] == 0
     sock.close()
+
+
+# Strangers
+
+def test_strangers_do_not_take_all_places(start, accounts):
+    daemon = start(merge(settings(accounts.path), {"websocket": {"max_clients": 100}}))
+    strangers = []
+    refusal = None
+    for _ in range(100):
+        try:
+            strangers.append(WebSocket(daemon.port, "/ws?auth=message"))
+        except Refused as refused:
+            refusal = refused.response
+            break
+    assert len(strangers) == 25 and refusal.status == 503 and refusal.header("Retry-After")
+    boss = bearer(token(accounts.user("admin"), "admin"))
+    user = accounts.user()
+    with WebSocket(daemon.port, "/ws/stats", headers=bearer(token(user))):
+        assert get(daemon.port, "/admin/ws/stats", boss).json["refused"]["awaiting_authentication"] == 1
+    # Places come back: by who says who it is, and by who leaves.
+    strangers[0].send({"type": "auth", "id": 1, "data": {"token": token(user)}})
+    strangers[0].receive_until("ack")
+    strangers.append(WebSocket(daemon.port, "/ws?auth=message"))
+    assert status(daemon.port, "/ws?auth=message", []) == 503
+    strangers.pop().sock.close()
+    wait_until(lambda: status(daemon.port, "/ws?auth=message", []) == 101, "a place is free again")
+    for client in strangers:
+        client.sock.close()
+
+
+def test_strangers_do_not_hear_how_many_events_there_are(start, accounts):
+    daemon = start(settings(accounts.path))
+    with WebSocket(daemon.port, "/ws/stats?auth=message") as client:
+        client.send({"type": "ping", "id": 1})
+        assert client.receive()["data"] == {}
+        client.send({"type": "auth", "id": 2, "data": {"token": token(accounts.user())}})
+        client.receive_until("ack")
+        client.send({"type": "ping", "id": 3})
+        assert client.receive()["data"]["position"]

@@ -8,6 +8,8 @@ public enum Refusal: String, CaseIterable, Sendable {
     case maxClients = "max_clients"
     case httpConnections = "http_connections"
     case connections
+    /// Clients that have still to say who they are.
+    case awaitingAuthentication = "awaiting_authentication"
     /// No descriptor was left for it.
     case descriptors
     /// 429.
