@@ -155,6 +155,36 @@ def test_a_token_that_ended_before_the_body_has_come_publishes_nothing(start, ac
     sock.close()
 
 
+# What a proxy and we would read differently
+
+def test_a_transfer_coding_is_written_in_ascii(daemon):
+    """The lower case of the Kelvin sign is a k, but `chunKed` with it is no coding that anybody knows."""
+    head = "POST /admin/ws/broadcast HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chun\u212aed\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE) as sock:
+        sock.sendall(head.encode() + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY))
+        buffer = bytearray()
+        assert read_response(sock, buffer).status == 501
+        with pytest.raises(NoResponse):
+            read_response(sock, buffer)
+
+
+def test_a_quote_left_open_does_not_hide_a_client_behind_a_proxy(start):
+    """A proxy adds to what its client has written: the client must not be able to make that part of a text of its own."""
+    daemon = start({"server": {"trusted_proxies": ["127.0.0.1"]}, "limits": {"connections_per_address": 3}})
+    fields = [("Forwarded", 'for="198.51.100.9, for=192.0.2.7')]
+    clients = [WebSocket(daemon.port, "/ws", headers=fields) for _ in range(3)]
+    assert {client["address"] for client in get(daemon.port, "/admin/ws/clients").json["clients"]} == {"192.0.2.7"}
+    assert status(daemon.port, "/ws", fields) == 429
+    for client in clients:
+        client.sock.close()
+
+
+@pytest.mark.parametrize("scheme", ["app", "file", "chrome-extension"])
+def test_only_pages_of_this_machine_are_pages_of_this_machine(daemon, scheme):
+    assert status(daemon.port, "/ws", [("Origin", f"http://localhost:{daemon.port}")]) == 101
+    assert status(daemon.port, "/ws", [("Origin", f"{scheme}://localhost:{daemon.port}")]) == 403
+
+
 # Strangers
 
 def test_strangers_do_not_take_all_places(start, accounts):

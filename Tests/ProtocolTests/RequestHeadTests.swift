@@ -227,6 +227,8 @@ func feedHead(_ bytes: [UInt8], cuts: [Int], headBytesMax: Int = 16_384, fieldsM
         ("length in other digits", "POST / HTTP/1.1\r\n\(good)Content-Length: ４\r\n\r\n", 400),
         ("gzip", "POST / HTTP/1.1\r\n\(good)Transfer-Encoding: gzip, chunked\r\n\r\n", 501),
         ("chunked not last", "POST / HTTP/1.1\r\n\(good)Transfer-Encoding: chunked, gzip\r\n\r\n", 501),
+        // Its lower case, by Unicode, is a k.
+        ("chunked with a Kelvin sign", "POST / HTTP/1.1\r\n\(good)Transfer-Encoding: chun\u{212A}ed\r\n\r\n", 501),
         ("xchunked", "POST / HTTP/1.1\r\n\(good)Transfer-Encoding: xchunked\r\n\r\n", 501),
         ("chunked twice", "POST / HTTP/1.1\r\n\(good)Transfer-Encoding: chunked, chunked\r\n\r\n", 501),
         (

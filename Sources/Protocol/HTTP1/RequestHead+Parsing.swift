@@ -65,7 +65,7 @@ extension RequestHead {
             guard let coding = codings.first else { return .none }
             // RFC 9112 §6.1: in HTTP/1.0 the framing of such a message is faulty.
             guard minorVersion >= 1 else { throw HTTPError(400, "Transfer-Encoding in HTTP/1.0") }
-            guard codings.count == 1, coding.value.lowercased() == "chunked" else {
+            guard codings.count == 1, HTTPSyntax.lowercased(coding.value) == "chunked" else {
                 throw HTTPError(501, "only the transfer coding chunked is known")
             }
             return .chunked

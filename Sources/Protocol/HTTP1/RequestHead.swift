@@ -46,8 +46,8 @@ public struct RequestHead: Sendable {
     /// The values of all fields of this name, in order.
     public func all(_ lowercasedName: String) -> [String] { fields.filter { $0.name == lowercasedName }.map(\.value) }
 
-    /// The elements of a comma-separated list, also over repeated fields, in lower case; empty ones are left out.
-    public func tokens(_ lowercasedName: String) -> [String] { list(lowercasedName).map { $0.lowercased() } }
+    /// The elements of a comma-separated list, also over repeated fields, their ASCII letters in lower case; empty ones are left out.
+    public func tokens(_ lowercasedName: String) -> [String] { list(lowercasedName).map(HTTPSyntax.lowercased) }
 
     /// As `tokens(_:)`, with the elements as they were sent.
     public func list(_ lowercasedName: String) -> [String] {
