@@ -29,7 +29,9 @@ import Testing
     @Test(arguments: [
         ("for=192.0.2.1", "192.0.2.1"), ("For=192.0.2.1;proto=https;by=10.0.0.1", "192.0.2.1"), ("proto=http; for=\"[2001:db8::1]:4711\"", "2001:db8::1"),
         ("for=198.51.100.9, for=192.0.2.1", "192.0.2.1"), ("for=192.0.2.1, for=10.0.0.2", "192.0.2.1"), ("for=unknown", "10.0.0.1"), ("for=_x, for=10.0.0.2", "10.0.0.2"),
-        ("proto=https", "10.0.0.1"), ("for=192.0.2.1, proto=https", "10.0.0.1"), ("for=\"_a,b;c\", for=192.0.2.1", "192.0.2.1"), ("for=\"192.0.2.1, for=10.0.0.2", "10.0.0.1"),
+        ("proto=https", "10.0.0.1"), ("for=192.0.2.1, proto=https", "10.0.0.1"), ("for=\"_a,b;c\", for=192.0.2.1", "192.0.2.1"), ("for=\"192.0.2.1, for=10.0.0.2", "10.0.0.2"),
+        // A quote that the client has left open hides nothing of what the proxy writes behind it.
+        ("for=\", for=192.0.2.1", "192.0.2.1"), ("for=\"x;by=\", for=\"[2001:db8::1]:4711\";proto=https", "2001:db8::1"), ("\", for=192.0.2.1, for=\"[2001:db8:f::2]\"", "192.0.2.1"),
         ("for", "10.0.0.1"), ("for=", "10.0.0.1"), ("by=192.0.2.1", "10.0.0.1"),
     ])
     func forwarded(value: String, expected: String) throws { #expect(try client("Forwarded: \(value)\r\n") == expected) }

@@ -36,18 +36,21 @@ public enum ForwardedChain {
     }
 
     /// Splits where a separator stands outside of quotes.
+    ///
+    /// From the end on: what a proxy has added there is well-formed, while a quote that its client has left open before it would hide it.
     private static func split(_ text: Substring, at separator: Character) -> [Substring] {
         var parts: [Substring] = []
-        var start = text.startIndex
+        var end = text.endIndex
         var isQuoted = false
-        for index in text.indices {
+        for index in text.indices.reversed() {
             if text[index] == "\"" { isQuoted.toggle() }
             if text[index] == separator, !isQuoted {
-                parts.append(text[start..<index])
-                start = text.index(after: index)
+                parts.append(text[text.index(after: index)..<end])
+                end = index
             }
         }
-        return parts + [text[start...]]
+        parts.append(text[..<end])
+        return parts.reversed()
     }
 
     private static func trimmed(_ text: Substring) -> Substring {
