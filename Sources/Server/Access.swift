@@ -48,6 +48,7 @@ struct Access: Sendable {
         if origins.contains(normal) { return true }
         // Our own: the same authority as the request's, by either scheme, since a proxy may have ended TLS.
         if ["http", "https"].contains(where: { normal == Access.normalise("\($0)://\(host)") }) { return true }
+        guard normal.hasPrefix("http://") || normal.hasPrefix("https://") else { return false }
         // The names of this machine to itself are one: a page from localhost may ask 127.0.0.1 at the same port.
         let (from, to) = (Access.authority(of: normal), Access.authority(of: Access.normalise("http://\(host)")))
         return Access.isLoopbackName(Access.host(ofAuthority: from)) && Access.isLoopbackName(Access.host(ofAuthority: to))

@@ -85,6 +85,7 @@ import Testing
         // Names of this machine to itself are one.
         ("127.0.0.1:8080", "http://localhost:8080", true), ("[::1]:8080", "http://localhost:8080", true),
         ("localhost:8080", "http://[::1]:8080", true),
+        ("localhost:8080", "app://localhost:8080", false), ("127.0.0.1:8080", "file://127.0.0.1:8080", false), ("localhost", "app://localhost", false),
         ("localhost:8080", "http://127.0.0.1:8081", false), ("192.168.1.5:8080", "http://localhost:8080", false),
         // Listed, or the public address.
         ("127.0.0.1:8080", "https://page.example.org", true), ("127.0.0.1:8080", "https://page.example.org:443", true),
