@@ -97,13 +97,28 @@ func redacted(_ json: String, fields: [String] = []) -> (text: String, rules: [R
         }
     }
 
-    /// Two backslashes are one in the text, and what follows is no escape.
+    /// Two backslashes are one in the text, and what follows is no escape of this one.
     @Test func knowsWhatIsNoEscape() {
-        for text in [#"a\\u0067la_0123456789abcdef"#, #"a\\ngla_0123456789abcdef"#] {
-            let json = "[\"\(text)\"]"
-            #expect(redacted(json).text == json)
-        }
+        #expect(redacted(#"["a\\u0067la_0123456789abcdef"]"#).text == #"["a\\u0067la_0123456789abcdef"]"#)
         #expect(redacted(#"["a\\\u0067la_0123456789abcdef"]"#).text == #"["a\\\u0067la_[redacted]"]"#)
+    }
+
+    /// JSON and addresses that are quoted in a text: what is written before the secret there ends in a letter or digit, but is none.
+    @Test(arguments: [
+        (#"{\"m\":\"a\\ngla_0123456789abcdef\"}"#, #"{\"m\":\"a\\ngla_[redacted]\"}"#), (#"\\\\tsk-0123456789abcdef"#, #"\\\\tsk-[redacted]"#),
+        (#"key\\u003dgla_0123456789abcdef"#, #"key\\u003dgla_[redacted]"#), (#"\\u0022AKIAIOSFODNN7EXAMPLE\\u0022"#, #"\\u0022AKIA[redacted]\\u0022"#),
+        ("?key%3Dgla_0123456789abcdef", "?key%3Dgla_[redacted]"), ("%22gla_0123456789abcdef%22", "%22gla_[redacted]%22"),
+        (#"Bearer\ta1b2c3d4e5"#, #"Bearer\t[redacted]"#), (#"Bearer \"a1b2c3d4e5\""#, #"Bearer \"[redacted]\""#), (#"Bearer\\ta1b2c3d4e5"#, #"Bearer\\t[redacted]"#),
+        (#"Bearer \\\"a1b2c3d4e5\\\""#, #"Bearer \\\"[redacted]\\\""#),
+        // As much of it decoded: an escape elsewhere in the text has it looked at as what it stands for.
+        (#"\u0061 \\ngla_0123456789abcdef"#, #"\u0061 \\ngla_[redacted]"#), (#"\u0061 Bearer \"a1b2c3d4e5\""#, #"\u0061 Bearer \"[redacted]\""#),
+    ])
+    func seesThroughQuotation(text: String, expected: String) {
+        #expect(redacted("{\"m\":\"\(text)\"}").text == "{\"m\":\"\(expected)\"}")
+    }
+
+    @Test func aQuoteThatEndsTheTextIsNoSeparator() {
+        for json in [#"["bearer","a1b2c3d4e5"]"#, #"["bearer\\","a1b2c3d4e5"]"#, #"{"bearer":"a1b2c3d4e5"}"#] { #expect(redacted(json).text == json) }
     }
 
     @Test(arguments: [

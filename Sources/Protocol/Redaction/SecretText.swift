@@ -64,10 +64,12 @@ struct SecretText {
     /// Whether a letter or digit stands before.
     private func followsWord(_ at: Int) -> Bool {
         guard at > 0, isA(at - 1, SecretClass.alphanumeric) else { return false }
-        guard isRaw else { return true }
-        // The n of \n, and the last digit of \u001b, are none.
-        if beginsEscape(at - 2) { return false }
-        if at >= 6, bytes[at - 5] == UInt8(ascii: "u"), beginsEscape(at - 6) { return false }
+        if isRaw, beginsEscape(at - 2) { return false }
+        // The n of \n, the last digit of \u003d and that of %3D are none, also where the backslash is a text's own: JSON and addresses
+        // are often quoted in other texts.
+        if at >= 2, bytes[at - 2] == UInt8(ascii: "\\"), "nrtbf".utf8.contains(bytes[at - 1]) { return false }
+        if at >= 6, bytes[at - 6] == UInt8(ascii: "\\"), bytes[at - 5] == UInt8(ascii: "u"), JSONCursor.hex4(bytes + at - 4, bytes + count) != nil { return false }
+        if at >= 3, bytes[at - 3] == UInt8(ascii: "%"), HTTPSyntax.hexDigit(bytes[at - 2]) != nil, HTTPSyntax.hexDigit(bytes[at - 1]) != nil { return false }
         return true
     }
 
@@ -91,7 +93,7 @@ struct SecretText {
     /// - Parameter at: behind the word Bearer.
     func bearer(at behind: Int) -> Verdict {
         var start = behind
-        while start - behind < 4, SecretText.separates(self[start]) { start += 1 }
+        for _ in 0..<4 { start = pastSeparator(start) }
         if self[start] == UInt8(ascii: "%"), self[start + 1] == UInt8(ascii: "2"), self[start + 2] == UInt8(ascii: "0") { start += 3 }
         if isHiding(start) { return .hidden }
         guard start > behind else { return .no }
@@ -104,8 +106,17 @@ struct SecretText {
         return .found(Found(lower: start, upper: end, rule: .bearer))
     }
 
-    private static func separates(_ byte: UInt8) -> Bool {
-        byte == UInt8(ascii: " ") || byte == UInt8(ascii: ".") || byte == UInt8(ascii: ":") || byte == UInt8(ascii: "=")
+    /// Behind a separator, if one stands here: a blank, a tab or a quote, also escaped, or what people write instead.
+    private func pastSeparator(_ start: Int) -> Int {
+        switch self[start] {
+        case UInt8(ascii: " "), UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "="), UInt8(ascii: "\t"): return start + 1
+        case UInt8(ascii: "\"") where !isRaw && start < count: return start + 1
+        case UInt8(ascii: "\\"):
+            var at = start
+            while self[at] == UInt8(ascii: "\\"), at - start < 8 { at += 1 }
+            return self[at] == UInt8(ascii: "t") || at < count && bytes[at] == UInt8(ascii: "\"") && !(isRaw && (at - start) % 2 == 0) ? at + 1 : start
+        default: return start
+        }
     }
 
     /// - Parameter at: behind the word Basic and a blank.
