@@ -56,6 +56,11 @@ struct ConfigFileTests {
         let loaded = try Settings.load(path: config)
         #expect(loaded.settings.auth.jwtSecret == "s3cret-of-the-gateway")
         #expect(!loaded.warnings.map(\.description).joined().contains("s3cret"))
+        chmod(secret, 0o640)
+        #expect(try Settings.load(path: config).warnings.isEmpty)
+        chmod(secret, 0o604)
+        let warning = "\(config):2: auth.jwt_secret_file: everybody on this machine can read the secret in \"\(secret)\"; chmod o-r, so that only its owner and group do"
+        #expect(try Settings.load(path: config).warnings.map(\.description) == [warning])
     }
 
     @Test func secretFromACredential() throws {

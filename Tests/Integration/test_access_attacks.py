@@ -222,3 +222,25 @@ def test_strangers_do_not_hear_how_many_events_there_are(start, accounts):
         client.receive_until("ack")
         client.send({"type": "ping", "id": 3})
         assert client.receive()["data"]["position"]
+
+
+# Secrets that lie open
+
+def test_a_secret_that_everybody_can_read_is_told(binary, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("0123456789abcdef0123456789abcdef\n")
+    config = tmp_path / "config.yaml"
+
+    def check(text, mode):
+        config.write_text(text)
+        config.chmod(mode)
+        done = subprocess.run([binary, "check-config", "--config", config], capture_output=True, text=True)
+        assert done.returncode == 0, done
+        return "can read the secret" in done.stderr + done.stdout
+    by_file = f"auth: {{mode: gateway, jwt_secret_file: {secret}}}\n"
+    inside = "auth: {mode: gateway, jwt_secret: 0123456789abcdef0123456789abcdef}\n"
+    secret.chmod(0o644)
+    assert check(by_file, 0o644)
+    secret.chmod(0o640)
+    assert not check(by_file, 0o644)
+    assert check(inside, 0o644) and not check(inside, 0o640) and not check("auth: {mode: none}\n", 0o644)

@@ -28,6 +28,12 @@ enum ConfigFile {
         }
     }
 
+    /// Whether everybody on this machine may read it. False where that cannot be found out.
+    static func isReadableByAll(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG && status.st_mode & S_IROTH != 0
+    }
+
     private struct ReadFailure: Error {
         let message: String
     }

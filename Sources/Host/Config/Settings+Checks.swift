@@ -60,6 +60,7 @@ extension SettingsLoader {
     /// Who may connect, and whether that is meant.
     private mutating func checkAccess() {
         let auth = settings.auth
+        warnOfReadableSecret()
         if auth.mode == .gateway {
             require(
                 !auth.jwtSecret.isEmpty, "auth.jwt_secret", or: "auth.mode",
@@ -83,6 +84,15 @@ extension SettingsLoader {
                         + "use 127.0.0.1 or ::1, or say auth.allow_anonymous: true")
             }
         }
+    }
+
+    /// Whoever has the gateway's secret makes tokens of admins.
+    private mutating func warnOfReadableSecret() {
+        let (key, path) = settings.auth.jwtSecretFile.isEmpty ? ("auth.jwt_secret", file) : ("auth.jwt_secret_file", settings.auth.jwtSecretFile)
+        // Where the secret has come from the environment or a credential, no file of ours holds it.
+        guard case .file? = origins[key], key == "auth.jwt_secret_file" || !settings.auth.jwtSecret.isEmpty, ConfigFile.isReadableByAll(path) else { return }
+        warnings.append(
+            .init(origin(of: key), key, "everybody on this machine can read the secret in \(quoted(path)); chmod o-r, so that only its owner and group do"))
     }
 
     private mutating func require(_ condition: Bool, _ key: String, or other: String, _ message: String) {
