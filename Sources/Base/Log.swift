@@ -52,8 +52,7 @@ public enum Log {
         _ function: StaticString
     ) {
         guard level.rawValue >= threshold.load(ordering: .relaxed) else { return }
-        // A line break in a message would be a second, forged entry.
-        let text = String(message().map { $0.isNewline ? " " : $0 })
+        let text = LogWriter.oneLine(message())
         writer.take(
             LogEntry(
                 time: SystemClock().now(), level: level, message: text, event: event, fields: fields(), file: file, line: line, function: function))
@@ -75,6 +74,20 @@ final class LogWriter: @unchecked Sendable {
     private var isRunning = false
     /// An entry is being written just now, outside the lock.
     private var isWriting = false
+
+    /// Without control characters: a line break would be a second, forged entry, and an escape sequence, such as from the name in a client's
+    /// certificate, would speak to the terminal of who reads it.
+    static func oneLine(_ text: String) -> String {
+        let isPlain = text.utf8.allSatisfy { $0 >= 0x20 && $0 < 0x7F }
+        return isPlain ? text : String(String.UnicodeScalarView(text.unicodeScalars.map { isControl($0) ? " " : $0 }))
+    }
+
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+    }
 
     func use(_ sink: any LogSink) {
         condition.withLock { self.sink = sink }

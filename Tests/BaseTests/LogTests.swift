@@ -139,6 +139,12 @@ import Testing
 
     // MARK: lines
 
+    @Test(arguments: [
+        ("plain, and ü \u{1F600}", "plain, and ü \u{1F600}"), ("a\nb", "a b"), ("a\r\nb", "a  b"), ("a\u{2028}b\u{85}c", "a b c"), ("", ""),
+        ("x\u{1B}[31mEVIL\u{07}\0", "x [31mEVIL  "), ("\u{9B}31m", " 31m"), ("\u{7F}\t", "  "),
+    ])
+    func anEntryIsOneLineOfText(message: String, expected: String) { #expect(LogWriter.oneLine(message) == expected) }
+
     @Test func linesCarryTimeAndLevelAndColourWhereWanted() {
         #expect(TextLogSink.text(of: entry("hello"), isColoured: false) == "1970-01-01T00:00:01.000Z warn hello")
         let coloured = TextLogSink.text(of: entry("hello"), isColoured: true)

@@ -5,6 +5,7 @@ import socket
 import subprocess
 
 import pytest
+from support import tls
 from support.daemon import PATIENCE, QUIET, Daemon, merge, wait_until
 from support.http import NoResponse, get, publish, read_response, request
 from support.manager import Managed, Manager
@@ -244,3 +245,13 @@ def test_a_secret_that_everybody_can_read_is_told(binary, tmp_path):
     secret.chmod(0o640)
     assert not check(by_file, 0o644)
     assert check(inside, 0o644) and not check(inside, 0o640) and not check("auth: {mode: none}\n", 0o644)
+
+
+def test_a_name_in_a_certificate_does_not_speak_to_terminals(start, tmp_path):
+    made = tls.Certificates(tmp_path / "tls")
+    authority, server = made.make("authority", signs=True), made.make("server")
+    client = made.make("client", common_name="x\x1b[31mred\x07", signed_by="authority")
+    daemon = start(tls.settings(server, client_ca=authority["cert"]))
+    with WebSocket(daemon.tls_port, "/ws", tls=tls.context(client)):
+        line = daemon.wait_for_log("client 1 connected.*").group(0)
+    assert line.endswith("certificate x [31mred ") and "\x1b" not in "".join(daemon.log())
