@@ -10,6 +10,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     /// Whose it is.
     let shard: Shard
     let handle: ClientHandle
+    /// The principal's; empty for nobody in particular.
+    let user: String
     let evaluator: Evaluator
     /// The first event of history that was asked for, and the first that is live.
     let from: UInt64
@@ -47,11 +49,12 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     private static let earliest = Instant(milliseconds: 946_684_800_000)
 
     init(
-        shard: Shard, handle: ClientHandle, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?, last: Int?,
+        shard: Shard, handle: ClientHandle, user: String, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?, last: Int?,
         archived: ChannelSet, fresh: ChannelSet
     ) {
         self.shard = shard
         self.handle = handle
+        self.user = user
         self.evaluator = evaluator
         self.from = from
         self.until = until

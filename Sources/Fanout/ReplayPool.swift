@@ -4,10 +4,10 @@ import Base
 import Dispatch
 import Synchronization
 
-/// Runs the steps of replays, first come first served, on at most `replay.concurrent` threads of low priority. Any thread.
+/// Runs the steps of replays, of each user in turn, on at most `replay.concurrent` threads of low priority. Any thread.
 public final class ReplayPool: Sendable {
     private struct State {
-        var queue: [ReplayJob] = []
+        var queue = FairQueue<ReplayJob>()
         var threads = 0
         /// Threads that wait for something to do.
         var idle = 0
@@ -60,7 +60,7 @@ public final class ReplayPool: Sendable {
     func submit(_ job: ReplayJob) {
         let needsThread = state.withLock { state -> Bool in
             if state.isStopping { return false }
-            state.queue.append(job)
+            state.queue.append(job, of: job.user)
             guard state.idle < state.queue.count, state.threads < max(1, state.limits.replaysMax) else { return false }
             state.threads += 1
             return true
@@ -81,12 +81,12 @@ public final class ReplayPool: Sendable {
     }
 
     /// A replay is no longer wanted.
-    func withdraw(_ job: ReplayJob) { state.withLock { $0.queue.removeAll { $0 === job } } }
+    func withdraw(_ job: ReplayJob) { state.withLock { $0.queue.removeAll(of: job.user) { $0 === job } } }
 
     func stop() {
         let threads = state.withLock { state -> Int in
             state.isStopping = true
-            state.queue = []
+            state.queue.removeAll()
             return state.threads
         }
         for _ in 0..<threads { ready.signal() }
@@ -106,8 +106,7 @@ public final class ReplayPool: Sendable {
             let result = ready.wait(timeout: .now() + 5)
             let (job, ends) = state.withLock { state -> (ReplayJob?, Bool) in
                 state.idle -= 1
-                if !state.isStopping, !state.queue.isEmpty {
-                    let job = state.queue.removeFirst()
+                if !state.isStopping, let job = state.queue.popFirst() {
                     if job.archive == nil { job.archive = state.archive }
                     return (job, false)
                 }

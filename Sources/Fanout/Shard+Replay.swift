@@ -45,8 +45,9 @@ extension Shard {
             return
         }
         let job = ReplayJob(
-            shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), evaluator: evaluator, from: from,
-            until: cursor, since: since, last: request.last, archived: archived, fresh: channels.subtracting(heard))
+            shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), user: client.pointee.details.principal.user,
+            evaluator: evaluator, from: from, until: cursor, since: since, last: request.last, archived: archived,
+            fresh: channels.subtracting(heard))
         backlog.job = job
         backlog.threshold = since.map { Threshold(channels: job.fresh, notBefore: $0, from: cursor) }
         if let since, !archived.isEmpty {

@@ -33,8 +33,19 @@ extension Router {
             case .nothing: throw HTTPError(401, "who are you? Send a token or an API key of the gateway")
             case .message: return follow(endpoint, head, nil, cors)
             case .ticket(let word):
-                guard let principal = tickets.redeem(word) else { throw HTTPError(401, "the ticket does not count; it counts once, for \(Tickets.seconds) s") }
-                return follow(endpoint, head, principal, cors)
+                // One of before anybody was asked who they are counts for nothing.
+                guard let principal = tickets.redeem(word), let identity = principal.identity as? Identity else {
+                    throw HTTPError(401, "the ticket does not count; it counts once, for \(Tickets.seconds) s")
+                }
+                confirmations.confirm(identity, by: checker) { [self] verdict in
+                    switch verdict {
+                    case .ended(let failure): later(.answer(Router.answer(to: failure, cors)))
+                    case .changed(let identity): later(follow(endpoint, head, authentication.principal(of: identity), cors))
+                    // What was known half a minute ago at most still counts where the database cannot be asked.
+                    case .unchanged, .unknown: later(follow(endpoint, head, authentication.principal(of: identity), cors))
+                    }
+                }
+                return nil
             case .credential(let credential):
                 let finish = { @Sendable [self] (result: Result<Identity, AuthenticationFailure>) -> Route in
                     switch result {

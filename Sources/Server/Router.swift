@@ -93,6 +93,7 @@ public final class Router: ConnectionDelegate {
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
     let tickets: Tickets
+    let confirmations = Confirmations()
     /// When those who are connected were looked at last. The heartbeat loop's.
     let rechecked = Atomic<UInt64>(0)
     /// WebSockets of each user.
@@ -254,8 +255,10 @@ public final class Router: ConnectionDelegate {
         for (name, value) in query {
             switch name {
             case "channels" where isOpen: continue
-            case let name where Presented.parameters.contains(name) && authentication.checker != nil: continue
-            case "auth" where value == "message": continue
+            case "auth":
+                guard value == "message" else { throw HTTPError(400, "auth is not 'message'") }
+            // Looked at already; without authentication they are as good as any.
+            case let name where Presented.parameters.contains(name): continue
             case "welcome": upgrade.welcomes = try flag(name, value)
             case "heartbeat":
                 guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(ForeignText.shown(value, to: 80))' is not json or ping") }

@@ -255,3 +255,34 @@ def test_a_name_in_a_certificate_does_not_speak_to_terminals(start, tmp_path):
     with WebSocket(daemon.tls_port, "/ws", tls=tls.context(client)):
         line = daemon.wait_for_log("client 1 connected.*").group(0)
     assert line.endswith("certificate x [31mred ") and "\x1b" not in "".join(daemon.log())
+
+
+# Tickets of those who have lost what they had
+
+def ticket(daemon, headers):
+    return request(daemon.port, "POST", "/ws/ticket", headers).json["ticket"]
+
+
+def test_a_ticket_counts_no_more_than_what_it_was_made_for(start, accounts):
+    boss = accounts.user("admin")
+    user = accounts.user()
+    key, row = accounts.key(user)
+    daemon = start(settings(accounts.path))
+    mine, theirs = ticket(daemon, bearer(token(boss, "admin"))), ticket(daemon, [("Authorization", f"ApiKey {key}")])
+    ends = bearer(token(user, seconds=5))
+    short = ticket(daemon, ends)
+    accounts.execute("UPDATE api_keys SET active = 0 WHERE id = ?", (row,))
+    accounts.execute("UPDATE users SET role = 'user' WHERE id = ?", (boss,))
+    assert status(daemon.port, f"/ws/stats?ticket={theirs}", []) == 401
+    assert status(daemon.port, f"/ws/logs?ticket={mine}", []) == 403
+    wait_until(lambda: request(daemon.port, "POST", "/ws/ticket", ends).status == 401, "the token has ended")
+    assert status(daemon.port, f"/ws/stats?ticket={short}", []) == 401
+
+
+def test_a_ticket_of_nobody_counts_for_nothing_after_a_reload(start, accounts):
+    daemon = start({"database": {"connection": str(accounts.path)}})
+    word, other = ticket(daemon, []), ticket(daemon, [])
+    # Without authentication it does no harm: clients need not know which it is.
+    assert status(daemon.port, f"/ws/logs?ticket={word}", []) == 101
+    reload(daemon, settings(accounts.path))
+    assert status(daemon.port, f"/ws/logs?ticket={other}", []) == 401

@@ -44,7 +44,19 @@ private final class Book: IdentityChecker {
         return nil
     }
 
-    func recheck(_ identities: [Identity], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool { false }
+    /// Nil: rechecks cannot be begun.
+    let verdict = Locked<Recheck?>(nil)
+    let rounds = Locked<[Int]>([])
+
+    func recheck(_ identities: [Identity], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool {
+        guard let verdict = verdict.withLock({ $0 }) else { return false }
+        rounds.withLock { $0.append(identities.count) }
+        let answer = { @Sendable in later(identities.map { _ in verdict }) }
+        if answersLater { waiting.withLock { $0.append(answer) } } else { answer() }
+        return true
+    }
+
+    func answerAll() { for answer in waiting.withLock({ waiting in defer { waiting = [] }; return waiting }) { answer() } }
 }
 
 @Suite struct AuthenticationTests {
@@ -157,10 +169,55 @@ private final class Book: IdentityChecker {
         #expect(answer.json?["expires_in"]?.int == 30)
         let word = try #require(answer.json?["ticket"]?.string)
         let target = try head("GET", "/ws/stats?ticket=\(word)", upgradeFields)
-        guard case .upgrade(let upgrade) = router.route(target, from: .stranger) else { throw TestFailure("no upgrade") }
+        guard case .upgrade(let upgrade) = redeemed(router, target) else { throw TestFailure("no upgrade") }
         #expect(upgrade.principal.user == "u-1")
         #expect(status(router.route(target, from: .stranger)) == 401)
         #expect(status(router.route(try head("GET", "/ws/stats?ticket=made-up", upgradeFields), from: .stranger)) == 401)
+    }
+
+    /// What becomes of a request with a ticket, which is looked at again first.
+    private func redeemed(_ router: Router, _ target: RequestHead) -> Route? {
+        let found = Locked<Route?>(nil)
+        let route = router.route(target, from: .stranger) { route in found.withLock { $0 = route } }
+        return route ?? found.withLock { $0 }
+    }
+
+    /// Whoever has lost the credential, or its rights, meanwhile has lost the ticket's as well.
+    @Test(arguments: [
+        (Recheck.unchanged, 0), (.unknown("no such file"), 0), (.ended(.expired), 401), (.ended(.invalid(.unknownUser)), 401),
+        (.changed(Book.identity("u-1", .viewer)), 403),
+    ])
+    func aTicketIsLookedAtAgain(verdict: Recheck, wanted: Int) throws {
+        let book = Book()
+        let router = router(checker: book)
+        let answer = try #require(try router.answer(to: head("POST", "/ws/ticket", [("Authorization", "Bearer admin")]), from: .stranger))
+        let word = try #require(answer.json?["ticket"]?.string)
+        book.verdict.withLock { $0 = verdict }
+        #expect(status(redeemed(router, try head("GET", "/ws/logs?ticket=\(word)", upgradeFields))) == wanted)
+        #expect(book.rounds.withLock { $0 } == [1])
+    }
+
+    @Test func ticketsOfNobodyCountForNothingOnceSomebodyIsAsked() throws {
+        let router = router()
+        let word = try #require(router.tickets.issue(to: .anonymous))
+        #expect(status(redeemed(router, try head("GET", "/ws/stats?ticket=\(word)", upgradeFields))) == 401)
+    }
+
+    /// However many come at once, one question is under way, and the rest is in the next.
+    @Test func manyAreLookedAtTogether() {
+        let book = Book(later: true)
+        book.verdict.withLock { $0 = .unchanged }
+        let confirmations = Confirmations()
+        let told = Locked(0)
+        for _ in 0..<100 { confirmations.confirm(Book.identity("u", .user), by: book) { _ in told.withLock { $0 += 1 } } }
+        #expect(book.rounds.withLock { $0 } == [1])
+        book.answerAll()
+        #expect(told.withLock { $0 } == 1 && book.rounds.withLock { $0 } == [1, 99])
+        book.answerAll()
+        #expect(told.withLock { $0 } == 100)
+        confirmations.confirm(Book.identity("u", .user), by: book) { _ in told.withLock { $0 += 1 } }
+        book.answerAll()
+        #expect(told.withLock { $0 } == 101 && book.rounds.withLock { $0 } == [1, 99, 1])
     }
 
     @Test func aTicketEnds() throws {
