@@ -32,8 +32,8 @@ public final class TestCertificates: Sendable {
     ) throws -> (certificate: String, key: String) {
         let files = ("\(path)/\(name).crt", "\(path)/\(name).key")
         try run("openssl genpkey -algorithm \(key) -out \(files.1)")
-        try run("openssl req -new -key \(files.1) -subj /CN=\(name) -out \(path)/request")
-        try run("openssl x509 -req -in \(path)/request -signkey \(files.1) -days \(days) -set_serial \(serial) -out \(files.0)")
+        try run("openssl req -new -key \(files.1) -subj /CN=\(name) -out \(path)/\(name).request")
+        try run("openssl x509 -req -in \(path)/\(name).request -signkey \(files.1) -days \(days) -set_serial \(serial) -out \(files.0)")
         return files
     }
 
@@ -41,9 +41,9 @@ public final class TestCertificates: Sendable {
     public func make(_ name: String, signedBy authority: String) throws -> (certificate: String, key: String) {
         let files = ("\(path)/\(name).crt", "\(path)/\(name).key")
         try run("openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out \(files.1)")
-        try run("openssl req -new -key \(files.1) -subj /CN=\(name) -out \(path)/request")
+        try run("openssl req -new -key \(files.1) -subj /CN=\(name) -out \(path)/\(name).request")
         try run(
-            "openssl x509 -req -in \(path)/request -CA \(path)/\(authority).crt -CAkey \(path)/\(authority).key -CAcreateserial -days 90 -out \(files.0)")
+            "openssl x509 -req -in \(path)/\(name).request -CA \(path)/\(authority).crt -CAkey \(path)/\(authority).key -CAcreateserial -days 90 -out \(files.0)")
         return files
     }
 
