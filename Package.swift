@@ -63,6 +63,6 @@ let package = Package(
         tests(of: "Server", uses: ["Base", "CCrypt", "Crypto", "CSQLite", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
-        tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Daemon"]),
+        tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Server", "Daemon"]),
     ]
 )

@@ -21,6 +21,12 @@ public enum Log {
     /// From now on entries are written by a thread of their own. Before that, and where there can be no thread, by whoever logs.
     public static func start() { writer.start() }
 
+    /// Entries of a level that were written or wait for it, since the start. Any thread.
+    public static func written(_ level: LogLevel) -> UInt64 { writer.written[level.rawValue] }
+    /// Entries left out of floods, and those that the log did not take in time.
+    public static var suppressed: UInt64 { writer.leftOut[0] }
+    public static var lost: UInt64 { writer.leftOut[1] }
+
     /// Says what was left out of floods that are over. Called by the heartbeat loop.
     public static func reportSuppressed() { writer.reportSuppressed(isLast: false) }
 
@@ -74,6 +80,10 @@ final class LogWriter: @unchecked Sendable {
     private var isRunning = false
     /// An entry is being written just now, outside the lock.
     private var isWriting = false
+    /// By level.
+    let written = CounterCells(LogLevel.allCases.count)
+    /// Of floods, and for want of room.
+    let leftOut = CounterCells(2)
 
     /// Without control characters: a line break would be a second, forged entry, and an escape sequence, such as from the name in a client's
     /// certificate, would speak to the terminal of who reads it.
@@ -100,8 +110,14 @@ final class LogWriter: @unchecked Sendable {
 
     func take(_ entry: LogEntry) {
         let sink = condition.withLock { () -> (any LogSink)? in
-            guard limiter.admits(entry, at: SystemClock().monotonic()) else { return nil }
-            if !isRunning { return self.sink }
+            guard limiter.admits(entry, at: SystemClock().monotonic()) else {
+                leftOut.add(0)
+                return nil
+            }
+            if !isRunning {
+                written.add(entry.level.rawValue)
+                return self.sink
+            }
             put(entry)
             return nil
         }
@@ -113,9 +129,11 @@ final class LogWriter: @unchecked Sendable {
     private func put(_ entry: LogEntry, standingFor count: Int = 1) {
         guard waiting.count < LogWriter.waitingMax else {
             overflown += count
+            leftOut.add(1)
             return
         }
         waiting.append(entry)
+        written.add(entry.level.rawValue)
         condition.broadcast()
     }
 

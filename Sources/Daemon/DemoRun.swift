@@ -21,7 +21,7 @@ final class DemoRun: Sendable {
     func start(publish: @escaping @Sendable (EventDraft) -> Void) throws {
         try gateway.start(
             onLog: { line in
-                publish(EventDraft(channel: .logs, type: "log", timestamp: line.timestamp, data: line.data))
+                publish(EventDraft(channel: .logs, type: "log", timestamp: line.timestamp, data: line.data, publisher: .demo))
             }, onFailure: { Log.warn("demo: \($0), going on") })
     }
 

@@ -4,6 +4,7 @@ import Base
 import EventSources
 import Fanout
 import Host
+import Server
 import Storage
 
 /// The sources that are turned on. Any thread may ask; `start`, `apply` and `stop` are the service's.
@@ -72,6 +73,21 @@ final class GatewaySources: Sendable {
 
     /// What they have counted, for /admin/ws/stats; nothing where no journal was ever read.
     var counts: [(name: String, count: Int64)] { present == nil && counters.entries == 0 ? [] : counters.all }
+
+    /// What they have counted, for /metrics.
+    var numbers: SourceNumbers {
+        var numbers = SourceNumbers()
+        numbers.databaseReads = DatabaseReadResult.allCases.map { ($0.rawValue, sampler.counters.reads.count($0)) }
+        numbers.databaseRows = sampler.counters.rows
+        (numbers.samplerReadingNanoseconds, numbers.samplerWorkingNanoseconds) = sampler.spent
+        numbers.journalEntries = counters.entries
+        numbers.journalLines = counters.lines
+        numbers.journalParts = counters.parts
+        numbers.journalTruncated = counters.truncated
+        numbers.journalSuppressed = counters.suppressed
+        numbers.journalOwn = counters.own
+        return numbers
+    }
 
     private var present: JournalSource? { journal.withLock { $0 } }
 

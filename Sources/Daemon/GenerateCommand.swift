@@ -2,6 +2,7 @@
 
 import Base
 import Host
+import Server
 
 /// What `help --generate` writes.
 enum Generated: String, CaseIterable, Sendable {
@@ -13,6 +14,7 @@ enum Generated: String, CaseIterable, Sendable {
     case completeZsh = "complete-zsh"
     case completeFish = "complete-fish"
     case catalog
+    case metrics
 
     var summary: String {
         switch self {
@@ -24,6 +26,7 @@ enum Generated: String, CaseIterable, Sendable {
         case .completeZsh: "completion for zsh"
         case .completeFish: "completion for fish"
         case .catalog: "the journal's catalog: what journalctl -x says"
+        case .metrics: "the document of the metrics and limits, docs/METRICS.md"
         }
     }
 
@@ -38,6 +41,7 @@ enum Generated: String, CaseIterable, Sendable {
         case .completeZsh: ZshCompletion.text()
         case .completeFish: FishCompletion.text()
         case .catalog: JournalCatalog.text
+        case .metrics: MetricsDocument.text
         }
     }
 }

@@ -86,9 +86,13 @@ final class Service: @unchecked Sendable {  // Sendable because mutable state is
                 name: Version.name, version: Version.number, commit: Version.commit, swift: Version.swift),
             sources: { sources.status().map(SourceReport.init) }, isDraining: { Service.draining.load(ordering: .relaxed) })
         routing.sourceCounters = { sources.counts }
+        routing.sourceNumbers = { sources.numbers }
         let certificates = try CertificateWatch(running.server.tls, hub: hub)
         self.certificates = certificates
-        if let certificates { routing.certificateDaysLeft = { certificates.daysLeft } }
+        if let certificates {
+            routing.certificateDaysLeft = { certificates.daysLeft }
+            routing.certificateExpiry = { certificates.certificate.notAfter }
+        }
         let router = Router(hub: hub, options: routing, rules: RouterRules(running, try access.apply(running, databasePath: sources.databasePath(running))))
         self.router = router
         let count = running.server.shards > 0 ? running.server.shards : Socket.affinityCount

@@ -147,6 +147,7 @@ extension RouterRules {
         publicURL = settings.server.publicURL
         allowedOrigins = settings.server.allowedOrigins
         servesWebSockets = settings.websocket.enabled
+        servesMetrics = settings.metrics.enabled
         self.authentication = authentication
     }
 }

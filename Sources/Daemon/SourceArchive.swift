@@ -196,8 +196,14 @@ extension EventDraft {
             case .providerStatus: .producer
             case .log, .gap: event.entry.map { .journal(sequenceID: $0.sequenceID, sequence: $0.sequence) } ?? .producer
             }
+        let publisher: Publisher =
+            switch event.kind {
+            case .request: .requests
+            case .providerStatus: .providers
+            case .log, .gap: .journal
+            }
         self.init(
             channel: channel, type: type, timestamp: event.timestamp, data: event.data, isConflatable: event.kind == .providerStatus,
-            passesFilters: event.kind == .gap, origin: origin)
+            passesFilters: event.kind == .gap, origin: origin, publisher: publisher)
     }
 }

@@ -27,7 +27,7 @@ final class SourceBridge: EventSink, StatsSource {
             case .logs: .logs
             }
         hub.publish([
-            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: reason.data(channel), passesFilters: true)
+            EventDraft(channel: target, type: "gap", timestamp: hub.clock.now(), data: reason.data(channel), passesFilters: true, publisher: .daemon)
         ])
     }
 

@@ -42,6 +42,7 @@ public final class Sampler: Sendable {
     private let plan: Locked<Plan>
     private let clock: any Clock
     private let sink: any EventSink
+    public let counters = SamplerCounters()
     private let health: SourceHealth
     private let phase: SamplerPhase
     private let published: PublishedPlaces
@@ -119,6 +120,9 @@ public final class Sampler: Sendable {
         subscriptions.remove(StatsGroup(window: window, interval: min(max(interval, 1), 3600)))
     }
 
+    /// Nanoseconds that its thread has spent in reads of the database, and with everything else but waiting.
+    public var spent: (reading: UInt64, working: UInt64) { (phase.readingNanoseconds, phase.workingNanoseconds) }
+
     /// One entry per enabled source.
     public func status() -> [SourceStatus] { health.status() }
 
@@ -142,7 +146,7 @@ public final class Sampler: Sendable {
         let first = plan.withLock { $0 }
         let core = SamplerCore(
             path: first.path, enabled: first.enabled, clock: clock, sink: sink, health: health, phase: phase, subscriptions: subscriptions,
-            published: published, names: names)
+            published: published, names: names, counters: counters)
         var session: Connection?
         while !isStopping.load(ordering: .relaxed) {
             let next = plan.withLock { plan -> Plan? in

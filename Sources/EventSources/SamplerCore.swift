@@ -28,6 +28,7 @@ final class SamplerCore {
     let phase: SamplerPhase
     private(set) var database: GatewayDatabase
     let statsTimer: StatsTimer
+    private let counters: SamplerCounters
     private let published: PublishedPlaces
     private let names: ProviderNames
 
@@ -55,7 +56,7 @@ final class SamplerCore {
     init(
         path: String, enabled: EnabledSources, clock: any Clock, sink: any EventSink, health: SourceHealth,
         phase: SamplerPhase, subscriptions: Subscriptions, published: PublishedPlaces = PublishedPlaces(),
-        names: ProviderNames = ProviderNames()
+        names: ProviderNames = ProviderNames(), counters: SamplerCounters = SamplerCounters()
     ) {
         self.enabled = enabled
         self.clock = clock
@@ -64,6 +65,7 @@ final class SamplerCore {
         self.phase = phase
         self.published = published
         self.names = names
+        self.counters = counters
         database = GatewayDatabase(path: path)
         statsTimer = StatsTimer(subscriptions)
         started = clock.now()
@@ -106,6 +108,7 @@ final class SamplerCore {
         }
         do throws(DatabaseError) {
             try readWhatChanged()
+            counters.reads.add(.ok)
             phase.begin(.working)
             tellProviders()
             return try tellStats()
@@ -129,6 +132,7 @@ final class SamplerCore {
             return 0
         case .failing(let sentence):
             mayHaveMissed = true
+            counters.reads.add(.failed)
             channels.forEach { health.bad($0, sentence) }
             // A file that has only lost its name may still be written.
             if database.session != nil { _ = try? readRequests(isLast: true) }  // the failure is reported already
@@ -144,6 +148,7 @@ final class SamplerCore {
         hasMore = true
         providersStale = true
         let sentence = database.sentence(error)
+        counters.reads.add(error.isBusy ? .busy : error.isInterrupted ? .interrupted : .failed)
         if error.isBusy {
             channels.forEach { health.waits($0, for: sentence) }
             return SamplerCore.busyRetryNanoseconds
@@ -252,6 +257,7 @@ final class SamplerCore {
             lastFile = session.file
             isDone = try tail.read(queries, &reader, &budget) { row, timestamp, isNew in
                 stats?.append(row, timestamp)
+                if isNew { counters.addRow() }
                 if isNew, enabled.requests {
                     events.append(encoder.event(row, timestamp: timestamp?.instant, now: clock.now()))
                 }

@@ -18,6 +18,8 @@ final class SamplerPhase: Sendable {
     private let clock: any Clock
     private let phase = Atomic<UInt64>(Phase.waiting.rawValue)
     private let since: Atomic<UInt64>
+    /// Nanoseconds spent in the two others than waiting, since the start.
+    private let spent = CounterCells(2)
 
     init(clock: any Clock) {
         self.clock = clock
@@ -25,9 +27,17 @@ final class SamplerPhase: Sendable {
     }
 
     func begin(_ phase: Phase) {
-        since.store(clock.monotonic(), ordering: .relaxed)
+        let now = clock.monotonic()
+        let before = Phase(rawValue: self.phase.load(ordering: .relaxed)) ?? .waiting
+        let began = since.load(ordering: .relaxed)
+        if before != .waiting, now > began { spent.add(before == .reading ? 0 : 1, now - began) }
+        since.store(now, ordering: .relaxed)
         self.phase.store(phase.rawValue, ordering: .relaxed)
     }
+
+    /// Nanoseconds since the start, phases that are over.
+    var readingNanoseconds: UInt64 { spent[0] }
+    var workingNanoseconds: UInt64 { spent[1] }
 
     /// The phase, and for how many nanoseconds.
     var now: (phase: Phase, nanoseconds: UInt64) {

@@ -102,6 +102,8 @@ final class ClientDetails {
     /// Unique in the life of the daemon; the `id` of `/admin/ws/clients`.
     let id: UInt64
     var address: PeerAddress
+    /// What the connection came by.
+    var way = ConnectionTransport.plain
     /// Counts the connection for its address.
     var admission: AddressGate.Admission?
     /// When it connected.

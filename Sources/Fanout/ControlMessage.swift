@@ -166,18 +166,20 @@ enum ControlMessage {
 
 /// Why a message of a client was refused: one of the protocol's codes, a sentence, and what it was about.
 struct MessageError: Error {
-    enum Code: String {
-        case invalidJSON = "invalid_json"
-        case invalidMessage = "invalid_message"
-        case unknownType = "unknown_type"
-        case invalidChannel = "invalid_channel"
-        case invalidFilter = "invalid_filter"
-        case unauthorized
-        case forbidden
-        case rateLimited = "rate_limited"
-    }
-    var code: Code
+    var code: MessageErrorCode
     var message: String
     var details: String
     var id: JSON?
+}
+
+/// The `code` of an `error`.
+public enum MessageErrorCode: String, CaseIterable, Sendable {
+    case invalidJSON = "invalid_json"
+    case invalidMessage = "invalid_message"
+    case unknownType = "unknown_type"
+    case invalidChannel = "invalid_channel"
+    case invalidFilter = "invalid_filter"
+    case unauthorized
+    case forbidden
+    case rateLimited = "rate_limited"
 }

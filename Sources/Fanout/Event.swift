@@ -15,6 +15,8 @@ public struct EventDraft: Sendable {
     public var isConflatable: Bool
     /// Who made it, and whether it can be had from there again.
     public var origin: EventOrigin
+    /// Who publishes it, for the metrics.
+    public var publisher: Publisher
     /// True for what every subscriber of its channel must see, whatever its filters: a `gap` of a source.
     public var passesFilters: Bool
     /// The `request_id` by which its source knows a row whose `data` has been masked; never sent.
@@ -22,7 +24,7 @@ public struct EventDraft: Sendable {
 
     public init(
         channel: Channel, type: String, timestamp: Instant, data: [UInt8], isConflatable: Bool = false, passesFilters: Bool = false,
-        origin: EventOrigin = .producer
+        origin: EventOrigin = .producer, publisher: Publisher = .broadcast
     ) {
         self.channel = channel
         self.type = type
@@ -30,8 +32,19 @@ public struct EventDraft: Sendable {
         self.data = data
         self.isConflatable = isConflatable
         self.origin = origin
+        self.publisher = publisher
         self.passesFilters = passesFilters || channel == .all
     }
+}
+
+/// Who publishes an event; the text is the metric label.
+public enum Publisher: String, CaseIterable, Sendable {
+    /// A producer, through /admin/ws/broadcast or the Unix socket.
+    case broadcast
+    case journal, requests, providers, stats
+    /// We: a `gap` of a channel.
+    case daemon
+    case demo
 }
 
 /// Where an event comes from.

@@ -33,6 +33,8 @@ public final class Hub: Sendable {
     let clientIDs = Atomic<UInt64>(0)
     /// Events published per channel. Writer: `publish`, under the lock; readers: any.
     let published: LossLedger = LossLedger()
+    /// The same per channel and publisher, and states of statistics.
+    private let publishers = CounterCells(Channel.allCases.count * Publisher.allCases.count)
     /// Replays that are read from the sources, and those that have to look for their place in history.
     public let replays: ReplayPool
     /// Of clients and of channels.
@@ -145,6 +147,7 @@ public final class Hub: Sendable {
                 state.events += 1
                 state.bytes += current.bytesUsed - before
                 self.published.add(.offered, draft.channel, 1)
+                publishers.add(Hub.cell(draft.channel, draft.publisher))
                 sequence += 1
             }
             if state.textClients > 0 { for segment in state.history[firstTouched...] { segment.fillTextFrames() } }
@@ -270,6 +273,7 @@ public final class Hub: Sendable {
             state.stats[group]?.frame = frame
             return state.shards
         }
+        if !shards.isEmpty { publishers.add(Hub.cell(.stats, .stats)) }
         for shard in shards { shard.post { $0.deliver(frame, to: group) } }
     }
 
@@ -344,6 +348,11 @@ public final class Hub: Sendable {
     public var shards: [Shard] { state.withLock { $0.shards } }
     /// Events published on a channel since the start.
     public func publishedCount(_ channel: Channel) -> UInt64 { published.count(.offered, channel) }
+    /// The same by who published them; of the statistics, states made for a group of subscribers.
+    public func publishedCount(_ channel: Channel, by publisher: Publisher) -> UInt64 { publishers[Hub.cell(channel, publisher)] }
+    private static func cell(_ channel: Channel, _ publisher: Publisher) -> Int {
+        Int(channel.rawValue) * Publisher.allCases.count + (Publisher.allCases.firstIndex(of: publisher) ?? 0)
+    }
     public var clientCount: Int { clients.load(ordering: .relaxed) }
     public var connectionCount: Int { connections.load(ordering: .relaxed) }
     /// Sequence of the newest event; 0 before the first.

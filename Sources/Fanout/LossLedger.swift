@@ -62,6 +62,16 @@ public final class LossLedger: @unchecked Sendable {  // Sendable because every 
         for channel in Channel.allCases where lanes[channel] > 0 { add(outcome, channel, lanes[channel]) }
     }
 
+    /// Events given to the kernel, on all channels. On the way from history to the socket, so spelled out.
+    @inline(__always)
+    var delivered: UInt64 {
+        var sum: UInt64 = 0
+        for channel in 0..<LossLedger.channels {
+            sum = sum &+ cells[Outcome.delivered.rawValue &* LossLedger.channels &+ channel].load(ordering: .relaxed)
+        }
+        return sum
+    }
+
     /// Any thread.
     public func count(_ outcome: Outcome, _ channel: Channel) -> UInt64 { cell(outcome, channel).pointee.load(ordering: .relaxed) }
     public func total(_ outcome: Outcome) -> UInt64 { Channel.allCases.reduce(0) { $0 + count(outcome, $1) } }

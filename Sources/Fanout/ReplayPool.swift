@@ -29,6 +29,8 @@ public final class ReplayPool: Sendable {
     public let begun = Atomic<UInt64>(0)
     public let cut = Atomic<UInt64>(0)
     public let eventsRead = Atomic<UInt64>(0)
+    /// Steps of replays that had to wait, since `replay.concurrent` threads were busy.
+    public let delayed = Atomic<UInt64>(0)
     /// Replays that have not ended.
     public let running = Atomic<Int>(0)
 
@@ -61,7 +63,11 @@ public final class ReplayPool: Sendable {
         let needsThread = state.withLock { state -> Bool in
             if state.isStopping { return false }
             state.queue.append(job, of: job.user)
-            guard state.idle < state.queue.count, state.threads < max(1, state.limits.replaysMax) else { return false }
+            guard state.idle < state.queue.count else { return false }
+            guard state.threads < max(1, state.limits.replaysMax) else {
+                delayed.add(1, ordering: .relaxed)
+                return false
+            }
             state.threads += 1
             return true
         }

@@ -27,6 +27,8 @@ struct Span {
     /// `.log`: the `Segment`, kept alive by the shard's list; `.own`: the block; `.state`: the `StateFrame`, retained.
     var owner: UnsafeRawPointer
     var kind: Kind
+    /// `.log`: its delay since publishing is a figure of ours; not so for what a replay gives.
+    var isTimed = true
     /// `.state`: which group's state it is.
     var group: UInt32 = 0
 

@@ -11,6 +11,7 @@ extension Shard {
     /// From `sequence` on the client is fed from history.
     @discardableResult
     func setBehind(_ client: UnsafeMutablePointer<Client>, from sequence: UInt64) -> Backlog {
+        if !client.pointee.flags.contains(.behind) { metrics.countBehind(1) }
         client.pointee.flags.insert(.behind)
         client.pointee.cursor = sequence
         if let backlog = client.pointee.details.backlog { return backlog }
@@ -33,6 +34,7 @@ extension Shard {
             let present = client.pointee.group?.takeUnretainedValue().evaluator
             if client.pointee.cursor >= cursor || present == nil && backlog.stretches.isEmpty {
                 client.pointee.flags.remove(.behind)
+                metrics.countBehind(-1)
                 client.pointee.details.backlog = nil
                 if client.pointee.flags.contains(.draining) { farewell(index) }
                 return
@@ -63,7 +65,10 @@ extension Shard {
         func close() -> Bool {
             guard let made = run else { return true }
             run = nil
-            if push(made, of: segment, to: client) { return true }
+            if push(made, of: segment, to: client) {
+                if backlog.hasReplay { client.pointee.ring.newest(capacity: slots.capacity)?.pointee.isTimed = false }
+                return true
+            }
             tally = before
             client.pointee.cursor = made.first
             return false
@@ -140,6 +145,7 @@ extension Shard {
         ledger.add(.abandoned, backlog.owed)
         client.pointee.details.backlog = nil
         client.pointee.details.loss = nil
+        if client.pointee.flags.contains(.behind) { metrics.countBehind(-1) }
         client.pointee.flags.remove(.behind)
     }
 }

@@ -14,6 +14,7 @@ extension Shard {
     }
 
     func refuse(_ failure: MessageError, to index: UInt32) {
+        metrics.messageErrors.add(failure.code)
         send(FrameWriter.frame(.text, ControlMessage.error(failure, at: hub.clock.now())), to: index)
     }
 
@@ -161,6 +162,7 @@ extension Shard {
         }
         if request == ReplayRequest() { return nil }
         if client(index).pointee.details.backlog?.hasReplay == true {
+            hub.refusals.add(.replayRunning)
             throw MessageError(
                 code: .rateLimited, message: "a replay is running", details: "one at a time: ask again after its caught_up", id: id)
         }
@@ -170,6 +172,7 @@ extension Shard {
     /// Refuses a change where too many before it still wait for their turn.
     private func admitChange(_ id: JSON?, _ index: UInt32) throws(MessageError) {
         if client(index).pointee.details.backlog?.isFull == true {
+            hub.refusals.add(.subscriptionChanges)
             throw MessageError(
                 code: .rateLimited, message: "too many changes while events wait",
                 details: "\(Backlog.stretchesMax) changes of the subscription wait for events before them to be read", id: id)

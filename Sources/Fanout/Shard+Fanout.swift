@@ -43,11 +43,16 @@ extension Shard {
         for run in runs { filtered -= run.lanes }
         var level = 0
         var offered = 0
+        var waiting = 0
+        // Of the oldest event that passes; nothing is delivered where none does.
+        let published = runs.first.map { segment.entry(at: Int($0.first &- segment.firstSequence)).pointee.published } ?? 0
+        var delivered = ledger.delivered
+        isHandingOut = true
         runs.withUnsafeBufferPointer { runs in
             group.members.withUnsafeBufferPointer { members in
                 group.turn = group.turn &+ 1 < members.count ? group.turn &+ 1 : 0
                 var position = group.turn
-                for _ in 0..<members.count {
+                for step in 0..<members.count {
                     let index = members[position]
                     position = position &+ 1 == members.count ? 0 : position &+ 1
                     let client = client(index)
@@ -55,6 +60,10 @@ extension Shard {
                         guard client.pointee.flags.isDisjoint(with: [.closing, .ended]) else { continue }
                         offered &+= 1
                         client.pointee.details.backlog?.owed += heard
+                        if !runs.isEmpty {
+                            waiting &+= 1
+                            metrics.depth.observe(UInt64(client.pointee.ring.depth))
+                        }
                         continue
                     }
                     offered &+= 1
@@ -68,9 +77,21 @@ extension Shard {
                             break
                         }
                     }
-                    if !runs.isEmpty, client.pointee.flags.isDisjoint(with: [.blocked, .ready]) { drain(index) }
+                    if runs.isEmpty { continue }
+                    if client.pointee.flags.isDisjoint(with: [.blocked, .ready]) {
+                        drain(index)
+                        if step & (Shard.clientsPerLook - 1) == 0 { enterDelay(since: published, &delivered) }
+                    } else {
+                        waiting &+= 1
+                        metrics.depth.observe(UInt64(client.pointee.ring.depth))
+                    }
                 }
             }
+        }
+        isHandingOut = false
+        if !runs.isEmpty {
+            enterDelay(since: published, &delivered)
+            metrics.depth.observe(0, times: UInt64(offered &- waiting))
         }
         ledger.add(.offered, heard, times: offered)
         ledger.add(.filtered, filtered, times: level)

@@ -72,6 +72,7 @@ extension Shard {
             end(index)
             return
         }
+        hub.refusals.add(exchange.head == nil ? .headTime : .bodyTime)
         answer(index, .error(408, "the request did not arrive within \(limits.requestTime)"), keepAlive: false, headOnly: false)
     }
 

@@ -137,6 +137,7 @@ extension Shard {
             // A check under way is waited for, but not for ever.
             let most = Wheel.ticks(limits.authenticationTime) * (details.isAuthenticating ? 4 : 1)
             if waited >= most {
+                hub.refusals.add(.authenticationTime)
                 close(index, .revoked)
                 return nil
             }

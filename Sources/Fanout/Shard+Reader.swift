@@ -33,6 +33,7 @@ extension Shard {
                 ? receiveTLS(index) : recv(client.pointee.descriptor, readBuffer.baseAddress, readBuffer.count, 0)
             if count > 0 {
                 client.pointee.lastReceived = tick
+                metrics.received(count)
                 if !admitBytes(count, of: index) { return }
                 take(UnsafeMutableRawBufferPointer(rebasing: readBuffer[0..<count]), from: index)
                 // Not stopping at a short read: a FIN may have come with the data, and its edge is this one.
@@ -143,6 +144,7 @@ extension Shard {
             }
         } catch {
             counters.protocolErrors.add(1, ordering: .relaxed)
+            countRefusal(error)
             used = exchange.input.count
             answer(index, error.response, keepAlive: false, headOnly: false)
         }
@@ -174,6 +176,7 @@ extension Shard {
             try follow(route, head, exchange, &used, index)
         } catch {
             counters.protocolErrors.add(1, ordering: .relaxed)
+            countRefusal(error)
             used = exchange.input.count
             answer(index, error.response, keepAlive: false, headOnly: false)
         }
@@ -266,6 +269,7 @@ extension Shard {
     func answer(_ index: UInt32, _ response: Response, keepAlive: Bool, headOnly: Bool) {
         let client = client(index)
         guard !client.pointee.flags.contains(.ended) else { return }
+        metrics.answered(response.status)
         let stays = keepAlive && !isDraining && !client.pointee.flags.contains(.peerEnded)
         if !stays { client.pointee.flags.insert(.endAfterFlush) }
         schedule(index, in: stays ? Wheel.ticks(limits.keepAliveTime) : lastWait(client))
@@ -317,6 +321,8 @@ extension Shard {
         client.pointee.details.userAgent = String(ForeignText.masked(head.first("user-agent") ?? "").prefix(200))
         if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
         counters.clients.add(1, ordering: .relaxed)
+        metrics.clients.add(1, ordering: .relaxed)
+        metrics.answered(101)
         hub.beginTextFrames()
         logConnected(index, path: head.path, upgrade.subscription.channels)
         enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
@@ -393,6 +399,7 @@ extension Shard {
                 }
             case .fail(let code, let reason):
                 counters.protocolErrors.add(1, ordering: .relaxed)
+                if code == .messageTooBig { hub.refusals.add(.messageBytes) }
                 note(.failed(code), of: index)
                 finishAndEnd(index, FrameWriter.close(code, reason))
             }

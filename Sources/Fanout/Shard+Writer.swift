@@ -161,7 +161,8 @@ extension Shard {
             budget -= sent
             client.pointee.bytesSent += UInt64(sent)
             client.pointee.lastProgress = tick
-            counters.bytesSent.add(UInt64(sent), ordering: .relaxed)
+            // No locked instruction: nobody else writes it.
+            counters.bytesSent.store(counters.bytesSent.load(ordering: .relaxed) &+ UInt64(sent), ordering: .relaxed)
             let isTaken = consume(sent, of: client)
             if hasRoom(client) { takeInputAgain(index) }
             if !isTaken {
@@ -210,6 +211,7 @@ extension Shard {
             }
             rest -= Int(span.pointee.length)
             ledger.add(.delivered, span.pointee.lanes)
+            if !isHandingOut { enterDelay(of: span.pointee) }
             if span.pointee.kind == .own, client.pointee.details.placedGap?.block == span.pointee.owner {
                 client.pointee.details.placedGap = nil
             }

@@ -20,6 +20,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// What became of every event that was offered here.
     public let ledger = LossLedger()
     public let tlsCounters = TLSCounters()
+    public let metrics = ShardMetrics()
     let hub: Hub
     let delegate: any ConnectionDelegate
 
@@ -77,6 +78,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// The first event that has not been fanned out here.
     var cursor: UInt64 = 1
     var runs: [Run] = []
+    /// A batch is being handed out: what is delivered meanwhile is timed as a whole.
+    var isHandingOut = false
     /// Bytes that the last write was asked to send.
     var sentPlan = 0
 
@@ -291,6 +294,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             subscription: Subscription(statsInterval: limits.statsInterval))
         details.exchange = HTTPExchange(peer)
         details.admission = admission
+        details.way = peer.isLocal ? .unix : speaksTLS ? .tls : .plain
+        metrics.open(details.way)
         client(index).initialize(
             to: Client(
                 receiver: FrameReceiver(messageBytesMax: limits.messageBytesMax, acceptsBinary: delegate.acceptsBinary), details: details))
@@ -358,8 +363,10 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         }
         if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
         if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
+        metrics.end(client.pointee.details.way)
         if !client.pointee.flags.contains(.http) {
             logDisconnected(index)
+            metrics.end(client.pointee.details.ending)
             if client.pointee.details.awaiting != nil { hub.awaiting.subtract(1, ordering: .relaxed) }
             hub.clients.subtract(1, ordering: .relaxed)
             counters.clients.subtract(1, ordering: .relaxed)

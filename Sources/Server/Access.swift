@@ -24,22 +24,30 @@ struct Access: Sendable {
     }
 
     /// Refuses what a browser was tricked into sending.
+    /// - Parameter refusals: counts it.
     /// - Returns: nil when the request may go on, else the answer.
-    func refusal(of head: RequestHead) -> Response? {
-        let host = Access.host(ofAuthority: head.host.lowercased())
-        // DNS rebinding: a stranger's name that resolves to this machine.
-        if checksHost, head.minorVersion == 1 || !head.host.isEmpty, IPLiteral.normalised(host) == nil, host != "localhost", !hosts.contains(host) {
+    func refusal(of head: RequestHead, countedBy refusals: RefusalCounters? = nil) -> Response? {
+        if checksHost, !isOwnHost(head) {
+            refusals?.add(.host)
             return .error(
                 403, "the Host '\(ForeignText.shownSite(head.host))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
         }
         let sent = head.all("origin")
         guard let origin = sent.first else { return nil }
         guard sent.count == 1, isAccepted(origin, host: head.host) else {
+            refusals?.add(.origin)
             let shown = origin.contains("://") ? ForeignText.shownSite(origin) : ForeignText.shown(origin, to: 80)
             return .error(
                 403, "the Origin '\(shown)' is not accepted; it must be this server's own (\(ForeignText.shownSite(head.host))) or be listed in server.allowed_origins")
         }
         return nil
+    }
+
+    /// Whether `Host` is one by which this server is known. Where it is not, a stranger's name may have been made to resolve to this machine
+    /// (DNS rebinding).
+    func isOwnHost(_ head: RequestHead) -> Bool {
+        let host = Access.host(ofAuthority: head.host.lowercased())
+        return head.minorVersion == 0 && head.host.isEmpty || IPLiteral.normalised(host) != nil || host == "localhost" || hosts.contains(host)
     }
 
     private func isAccepted(_ origin: String, host: String) -> Bool {

@@ -97,6 +97,7 @@ final class Broadcast: Sendable {
         let limits = self.limits
         let batch = try batch(of: request, eventBytesMax: limits.eventBytesMax)
         if batch.drafts.count > limits.burst {
+            hub.refusals.add(.broadcastBurst)
             throw Refusal(status: 413, what: "a batch of \(batch.drafts.count) events is more than broadcast.burst (\(limits.burst))")
         }
         return batch
@@ -105,6 +106,7 @@ final class Broadcast: Sendable {
     private func send(_ batch: Batch, of request: Request) throws(Refusal) -> Response {
         let wait = state.withLock { $0.rates.take(batch.drafts.count, of: request.principal.user, at: hub.clock.monotonic()) }
         if let wait {
+            hub.refusals.add(.eventsPerSecond)
             throw Refusal(
                 status: 429, what: "more than broadcast.events_per_second (\(limits.eventsPerSecond)); nothing was sent",
                 fields: [("Retry-After", String(wait))])
@@ -242,6 +244,7 @@ final class Broadcast: Sendable {
         }
         let value = data ?? Array("null".utf8)
         guard value.count <= eventBytesMax else {
+            hub.refusals.add(.eventBytes)
             throw Refusal(status: 413, what: "the event has \(value.count) bytes; broadcast.max_event_bytes is \(eventBytesMax)", index: index)
         }
         drafts.append(EventDraft(channel: channel, type: type, timestamp: hub.clock.now(), data: value))

@@ -11,7 +11,7 @@ extension Router {
     public func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
         if case .local(let peer) = peer { return route(head, locally: peer) }
         let access = access
-        if let refusal = access.refusal(of: head) { return .answer(refusal) }
+        if let refusal = access.refusal(of: head, countedBy: hub.refusals) { return .answer(refusal) }
         guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
         let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
         if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
@@ -19,27 +19,31 @@ extension Router {
             return .answer(
                 .error(405, "\(ForeignText.shown(head.method, to: 80)) is not possible here", fields: [("Allow", endpoint.methods.joined(separator: ", "))] + cors))
         }
-        guard endpoint.isForUsers else { return .request(bodyBytesMax: 0) }
+        guard endpoint.isForUsers, !isFreeMetrics(endpoint, head, peer) else { return .request(bodyBytesMax: 0) }
         let authentication = authentication
         guard let checker = authentication.checker else {
             if endpoint.isAdmin, !peer.isLoopback || Access.isProxied(head) {
+                hub.refusals.add(.admin)
                 return .answer(.error(403, "without authentication /admin answers only peers on this machine that come without a proxy"))
             }
             return follow(endpoint, head, .anonymous, cors)
         }
         do throws(HTTPError) {
             let takesQueryToken = authentication.takesQueryToken || peer.isLoopback && !Access.isProxied(head)
-            switch try Presented.read(head, isWebSocket: endpoint.isWebSocket, takesQueryToken: takesQueryToken) {
-            case .nothing: throw HTTPError(401, "who are you? Send a token or an API key of the gateway")
+            switch try presented(head, isWebSocket: endpoint.isWebSocket, takesQueryToken: takesQueryToken) {
+            case .nothing:
+                hub.refusals.add(.noCredential)
+                throw HTTPError(401, "who are you? Send a token or an API key of the gateway")
             case .message: return follow(endpoint, head, nil, cors)
             case .ticket(let word):
                 // One of before anybody was asked who they are counts for nothing.
                 guard let principal = tickets.redeem(word), let identity = principal.identity as? Identity else {
+                    hub.refusals.add(.ticket)
                     throw HTTPError(401, "the ticket does not count; it counts once, for \(Tickets.seconds) s")
                 }
                 confirmations.confirm(identity, by: checker) { [self] verdict in
                     switch verdict {
-                    case .ended(let failure): later(.answer(Router.answer(to: failure, cors)))
+                    case .ended(let failure): later(.answer(refusal(for: failure, cors)))
                     case .changed(let identity): later(follow(endpoint, head, authentication.principal(of: identity), cors))
                     // What was known half a minute ago at most still counts where the database cannot be asked.
                     case .unchanged, .unknown: later(follow(endpoint, head, authentication.principal(of: identity), cors))
@@ -50,7 +54,7 @@ extension Router {
                 let finish = { @Sendable [self] (result: Result<Identity, AuthenticationFailure>) -> Route in
                     switch result {
                     case .success(let identity): follow(endpoint, head, authentication.principal(of: identity), cors)
-                    case .failure(let failure): .answer(Router.answer(to: failure, cors))
+                    case .failure(let failure): .answer(refusal(for: failure, cors))
                     }
                 }
                 let result = checker.authenticate(credential) { later(finish($0)) }
@@ -64,10 +68,22 @@ extension Router {
         }
     }
 
+    private func presented(_ head: RequestHead, isWebSocket: Bool, takesQueryToken: Bool) throws(HTTPError) -> Presented {
+        do throws(HTTPError) {
+            return try Presented.read(head, isWebSocket: isWebSocket, takesQueryToken: takesQueryToken)
+        } catch {
+            if error.status == 401 { hub.refusals.add(.credential) }
+            throw error
+        }
+    }
+
     /// Where a request goes, once it is known whose it is.
     /// - Parameter principal: nil where a WebSocket says so by its first message.
     private func follow(_ endpoint: Endpoint, _ head: RequestHead, _ principal: Principal?, _ cors: [(String, String)]) -> Route {
-        if endpoint.isAdmin, principal?.isAdmin != true { return .answer(.error(403, "this is for admins", fields: cors)) }
+        if endpoint.isAdmin, principal?.isAdmin != true {
+            hub.refusals.add(.admin)
+            return .answer(.error(403, "this is for admins", fields: cors))
+        }
         switch endpoint {
         case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, principal, cors)
         case .broadcast:
@@ -80,13 +96,21 @@ extension Router {
 
     /// Looks again at who asks, now that the body is there, which may have taken its time.
     func refusal(of principal: Principal, _ endpoint: Endpoint) -> Response? {
-        if let expires = principal.expires, expires <= hub.clock.now() { return Router.answer(to: .expired, []) }
-        return endpoint.isAdmin && !principal.isAdmin ? .error(403, "this is for admins") : nil
+        if let expires = principal.expires, expires <= hub.clock.now() { return refusal(for: .expired, []) }
+        guard endpoint.isAdmin, !principal.isAdmin else { return nil }
+        hub.refusals.add(.admin)
+        return .error(403, "this is for admins")
     }
 
     private static let challenges = [
         ("WWW-Authenticate", #"Bearer realm="goleapai-ws""#), ("WWW-Authenticate", #"ApiKey realm="goleapai-ws""#),
     ]
+
+    /// Counts a credential that does not count, and gives the answer to it.
+    private func refusal(for failure: AuthenticationFailure, _ cors: [(String, String)]) -> Response {
+        hub.refusals.add(failure.refusal)
+        return Router.answer(to: failure, cors)
+    }
 
     /// A stranger learns no more than that it did not work.
     private static func answer(to failure: AuthenticationFailure, _ cors: [(String, String)]) -> Response {
@@ -175,6 +199,7 @@ extension Router {
 
     func ticket(for principal: Principal) -> Response {
         guard let word = tickets.issue(to: principal) else {
+            hub.refusals.add(.tickets)
             return .error(429, "too many tickets are outstanding", fields: [("Retry-After", String(Tickets.seconds))])
         }
         var writer = JSONWriter()

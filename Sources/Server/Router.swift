@@ -44,6 +44,7 @@ public struct RouterRules: Sendable {
     public var allowedOrigins: [String] = []
     /// False: health, metrics and admin only.
     public var servesWebSockets = true
+    public var servesMetrics = true
     public var broadcast: BroadcastLimits
     public var authentication = AuthenticationRules()
 
@@ -58,6 +59,10 @@ public struct RouterOptions: Sendable {
     public var isDraining: @Sendable () -> Bool
     /// What the sources count besides, for /admin/ws/stats.
     public var sourceCounters: @Sendable () -> [(name: String, count: Int64)] = { [] }
+    /// What they count for /metrics.
+    public var sourceNumbers: @Sendable () -> SourceNumbers = { SourceNumbers() }
+    /// When our certificate expires; nil without TLS.
+    public var certificateExpiry: (@Sendable () -> Instant)?
     /// Whole days until our certificate expires; nil without TLS.
     public var certificateDaysLeft: (@Sendable () -> Int)?
 
@@ -79,11 +84,13 @@ public final class Router: ConnectionDelegate {
     private struct Rules {
         var access: Access
         var servesWebSockets: Bool
+        var servesMetrics: Bool
         var authentication: AuthenticationRules
 
         init(_ rules: RouterRules) {
             access = Access(publicURL: rules.publicURL, allowedOrigins: rules.allowedOrigins, checksHost: rules.authentication.checker == nil)
             servesWebSockets = rules.servesWebSockets
+            servesMetrics = rules.servesMetrics
             authentication = rules.authentication
         }
     }
@@ -92,6 +99,8 @@ public final class Router: ConnectionDelegate {
     /// Bodies beyond this are read on a queue of their own, so that a large batch does not hold up a shard.
     private static let inlineBodyBytesMax = 65_536
     private let ingest = IngestQueue()
+    /// Where the metrics page is written: beside the shards, too.
+    let scrapes = ScrapeQueue()
     let tickets: Tickets
     let confirmations = Confirmations()
     /// When those who are connected were looked at last. The heartbeat loop's.
@@ -117,12 +126,15 @@ public final class Router: ConnectionDelegate {
     var access: Access { rules.withLock { $0.access } }
     var authentication: AuthenticationRules { rules.withLock { $0.authentication } }
     private var servesWebSockets: Bool { rules.withLock { $0.servesWebSockets } }
+    private var servesMetrics: Bool { rules.withLock { $0.servesMetrics } }
 
     enum Endpoint {
         case webSocket(ChannelSet, isOpen: Bool)
         case ticket
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
+        /// Free for this machine, else for admins.
+        case metrics
 
         var methods: [String] {
             switch self {
@@ -133,7 +145,7 @@ public final class Router: ConnectionDelegate {
         }
         var isAdmin: Bool {
             switch self {
-            case .broadcast, .adminStats, .clients, .client: true
+            case .broadcast, .adminStats, .clients, .client, .metrics: true
             default: false
             }
         }
@@ -156,6 +168,7 @@ public final class Router: ConnectionDelegate {
         case "/ready": return .ready
         case "/ws/ticket": return .ticket
         case "/version": return .version
+        case "/metrics": return servesMetrics ? .metrics : nil
         case "/ws": return servesWebSockets ? .webSocket([], isOpen: true) : nil
         default: break
         }
@@ -169,7 +182,8 @@ public final class Router: ConnectionDelegate {
 
     public func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
         guard let endpoint = endpoint(request.head.path) else { return .error(404, "no such address") }
-        if endpoint.isForUsers, !request.peer.isLocal, let refusal = refusal(of: request.principal, endpoint) { return refusal }
+        let isForAll = request.peer.isLocal || isFreeMetrics(endpoint, request.head, request.peer)
+        if endpoint.isForUsers, !isForAll, let refusal = refusal(of: request.principal, endpoint) { return refusal }
         var response: Response?
         switch endpoint {
         case .broadcast:
@@ -184,6 +198,7 @@ public final class Router: ConnectionDelegate {
         case .health: response = Response(status: 200, json: #"{"status":"ok"}"#)
         case .ready: response = ready(request.head)
         case .version: response = version()
+        case .metrics: metrics(later)
         case .ticket: response = ticket(for: request.principal)
         case .webSocket: response = .error(426, "this address speaks WebSocket")
         }
@@ -225,6 +240,7 @@ public final class Router: ConnectionDelegate {
             try apply(head.query, to: &upgrade, isOpen: isOpen)
             upgrade.subscription.rights = upgrade.principal.rights
             if let principal, let forbidden = upgrade.subscription.channels.channels.first(where: { !principal.rights.allows($0) }) {
+                hub.refusals.add(.channel)
                 throw HTTPError(403, "channel \(forbidden.name) is not allowed to you")
             }
             return .upgrade(upgrade)

@@ -2,6 +2,7 @@ import Base
 import Fanout
 import Glibc
 import Host
+import Server
 import Testing
 
 @testable import Daemon
@@ -23,6 +24,13 @@ private let pages: [(name: String, text: String)] =
         ("goleapai-ws(8)", ManPage.daemon()),
     ]
     + Command.all.map { ("goleapai-ws-\($0.name)(1)", ManPage.text(of: $0)) }
+
+struct MetricsDocumentTests {
+    /// The file in docs/ is the table's text, word for word.
+    @Test func theShippedDocument() throws {
+        #expect(try project("docs/METRICS.md") == MetricsDocument.text, "make it anew: goleapai-ws help --generate metrics > docs/METRICS.md")
+    }
+}
 
 struct ManPageTests {
     @Test(arguments: pages.map(\.name))

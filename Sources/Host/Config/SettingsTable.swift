@@ -125,7 +125,7 @@ extension Setting {
         integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", hasEffect: false, "Shorter frames go out as they are."),
         boolean("compression.context_takeover", \.compression.contextTakeover, hasEffect: false, "One compressor per client: fewer bytes, more memory and CPU."),
 
-        boolean("metrics.enabled", \.metrics.enabled, hasEffect: false, "Serve /metrics."),
+        boolean("metrics.enabled", \.metrics.enabled, "Serve /metrics."),
 
         choice("log.level", \.log.level, "Least level written."),
         choice("log.format", \.log.format, "auto: for the journal under systemd, in colour on a terminal, else plain. json: one object per line."),

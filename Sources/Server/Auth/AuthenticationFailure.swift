@@ -1,5 +1,7 @@
 // Why somebody is not let in: for the operator's log and the counters. A stranger is told less.
 
+import Host
+
 /// What became of a credential that was not accepted. Never holds the credential, nor a part of it.
 public enum AuthenticationFailure: Error, Equatable, Sendable {
     /// It is refused, and would be again.
@@ -10,6 +12,17 @@ public enum AuthenticationFailure: Error, Equatable, Sendable {
     case unavailable(String)
     /// Too many wait already.
     case busy
+}
+
+extension AuthenticationFailure {
+    /// What is counted of it among all that is turned away.
+    var refusal: Refusal {
+        switch self {
+        case .invalid, .expired: .credential
+        case .unavailable: .databaseAway
+        case .busy: .credentialQueue
+        }
+    }
 }
 
 /// Every reason to refuse a credential; the raw value is the label of its counter.

@@ -13,6 +13,12 @@ public protocol IdentityChecker: Sendable {
     /// - Parameter later: called once, from a thread of its own, with one entry per identity, in order.
     /// - Returns: false where that cannot be begun now; then `later` is never called.
     func recheck(_ identities: [Identity], later: @escaping @Sendable ([Recheck]) -> Void) -> Bool
+    /// What it has counted.
+    var counters: AuthenticatorCounters { get }
+}
+
+extension IdentityChecker {
+    public var counters: AuthenticatorCounters { AuthenticatorCounters() }
 }
 
 extension Authenticator: IdentityChecker {}

@@ -43,6 +43,12 @@ final class Tickets: Sendable {
         }
     }
 
+    /// Tickets that somebody may still use.
+    var outstanding: Int {
+        let now = clock.monotonic()
+        return state.withLock { $0.tickets.values.reduce(0) { $0 + ($1.until > now ? 1 : 0) } }
+    }
+
     /// Takes a ticket back: it counts once.
     func redeem(_ word: String) -> Principal? {
         let now = clock.monotonic()
