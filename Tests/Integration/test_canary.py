@@ -64,7 +64,7 @@ class World:
 
 UPGRADE = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "test")]
 PATHS = ("/ws", "/ws/logs", "/ws/ticket", "/admin/ws/broadcast", "/admin/ws/stats", "/admin/ws/clients", "/admin/ws/clients/1", "/health", "/ready",
-         "/version", "/nowhere")
+         "/version", "/metrics", "/nowhere")
 FIELDS = ("Proxy-Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "Referer", "User-Agent", "Origin", "Host", "Idempotency-Key", "Sec-WebSocket-Key",
           "Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions", "Sec-WebSocket-Version", "Upgrade", "Connection", "Expect", "Transfer-Encoding",
           "Content-Length", "Content-Type", "Accept", "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via", "Last-Event-ID", "From",
@@ -114,7 +114,7 @@ def in_requests(world):
                 world.ask(f"?{parameter}= ({shape}) at {path}", "GET", f"{path}?{parameter}={secret}", (UPGRADE if path != "/ready" else []) + bearer(world.admin))
             world.ask(f"?{parameter}= of many", "GET", f"/ws/all?{parameter}={','.join([secret] * 70)}", UPGRADE + bearer(world.admin))
     for shape, secret in canaries.each("the name of a parameter"):
-        for path in ("/ws", "/ws/all", "/ws/ticket", "/ready", "/admin/ws/stats"):
+        for path in ("/ws", "/ws/all", "/ws/ticket", "/ready", "/admin/ws/stats", "/metrics"):
             for query in (f"{secret}=1", f"{secret}=1&{secret}=2", secret):
                 world.ask(f"?SECRET ({shape}) at {path}", methods_of(path), f"{path}?{query}", (UPGRADE if path in ("/ws", "/ws/all") else []) + bearer(world.admin))
     for shape, secret in canaries.each("the request line"):
@@ -199,7 +199,7 @@ def in_lists(world):
         for query in (f"/ws/logs?q={secret}", f"/ws/logs?q=%20%20Bearer%20{secret}", f"/ws/logs?component={secret}", f"/ws/logs?provider_id=a,{secret}",
                       f"/ws/requests?provider_id={secret}", f"/ws/requests?model_id={secret}", f"/ws/providers?provider_id={secret}"):
             clients.append(WebSocket(world.port, query, headers=bearer(world.admin)))
-    for path in ("/admin/ws/clients", "/admin/ws/stats", "/ready", "/version"):
+    for path in ("/admin/ws/clients", "/admin/ws/stats", "/metrics", "/ready", "/version"):
         for headers in (bearer(world.admin), bearer(world.user)):
             world.came(f"GET {path}", get(world.port, path, headers))
     listed = get(world.port, "/admin/ws/clients", bearer(world.admin)).json["clients"]
@@ -401,7 +401,7 @@ def test_nothing_that_is_secret_comes_out(made, binary, fact):
             messages = client.receive_until("caught_up", patience=60)
             assert sum(MARK in json.dumps(message) for message in messages) >= (len(old) - 1 if name == "one's own rows" else 4 * 7), name
             world.came(f"a replay from {name}", json.dumps(messages, ensure_ascii=False))
-    for path in ("/admin/ws/clients", "/admin/ws/stats", "/ready", "/version", "/health"):
+    for path in ("/admin/ws/clients", "/admin/ws/stats", "/metrics", "/ready", "/version", "/health"):
         world.came(f"GET {path}", get(world.port, path, bearer(world.admin)))
     reloads(world, files, kept)
     for watcher in watchers:

@@ -74,6 +74,8 @@ ADDRESSES = [
     Address("GET", "/admin/ws/clients", "admin"),
     # Refused: that of somebody who is connected, and stays so. Accepted: one that there is not.
     Address("DELETE", CLIENT, "admin", 404),
+    # Through a proxy; by itself this machine reads it without a credential.
+    Address("GET", "/metrics", "admin", headers=PROXIED),
     Address("GET", "/health", "open"),
     Address("GET", "/ready", "open", 503),
     Address("GET", "/version", "open"),
