@@ -115,6 +115,15 @@ public struct LogEvent: Sendable, Hashable {
         Somebody came with a token or a key that does not count; the message says why, without the credential. Many of these from one
         address are somebody who tries.
         """)
+    public static let originRefused = LogEvent(
+        "ee057d83914d44dfada6e6c50f201904", "origin-refused", "A page of another site was refused",
+        """
+        A browser asked for a page of another site (ORIGIN), or by a name that is not known to be this server's (HOST).
+        ACCEPTED has what is accepted. REMEDY, where there is one, is the line of the configuration that would let it in; `systemctl
+        reload goleapai-ws` puts it in force.
+
+        Where you do not know the site, leave it as it is: some page that somebody has opened tries what it can reach.
+        """)
     public static let limitLowered = LogEvent(
         "1afa868172364105be12fad763e29b34", "limit-lowered", "A limit does not fit this machine",
         """
@@ -182,7 +191,7 @@ public struct LogEvent: Sendable, Hashable {
     /// All of them, in the order of the manual.
     public static let all = [
         ready, stopping, stopped, cannotStart, configurationInvalid, configurationWarning, reloaded, needsRestart, reloadFailed, sourceFailing,
-        sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, credentialRefused, replayIncomplete, limitLowered, descriptorsExhausted,
+        sourceWorking, clientConnected, clientSubscribed, clientDisconnected, clientLost, clientRefused, credentialRefused, originRefused, replayIncomplete, limitLowered, descriptorsExhausted,
         acceptingAgain, addressDiffers, addressUnavailable, publishingUnavailable, certificateExpires, certificateRenewed,
         certificateUnusable, partHangs, partsAnswer, suppressed,
     ]

@@ -147,6 +147,7 @@ extension ManPage {
                 ("CHANNEL", "The channel it is about."),
                 ("SOURCE", "The source it is about."),
                 ("SETTING", "The key of the configuration it is about."),
+                ("ORIGIN, HOST, ACCEPTED, REMEDY", "Of a refused page: where it is from, what it asked, what is accepted, and the line that would let it in."),
                 ("MESSAGE_ID", "The kind of entry. `journalctl -x` shows what it means and what to do, as here:"),
             ]),
     ]

@@ -1,44 +1,41 @@
-// Who may talk to a daemon that serves whoever reaches its port: the checks that keep other web pages out.
+// Which web pages may talk to the daemon: the checks that keep the others out.
 
 import Base
 import Host
 import Protocol
 
-/// The checks of `auth.mode: none`.
+/// The checks of `Host` and `Origin`.
 struct Access: Sendable {
     /// Hosts, lower case without port, that `Host` may name besides IP literals and `localhost`.
     private let hosts: Set<String>
-    /// Origins that may connect besides our own, as `scheme://host[:port]` with default ports left out.
-    private let origins: Set<String>
+    /// Origins that may connect besides our own, as `scheme://host[:port]` with default ports left out; in the configuration's order.
+    private let listed: [String]
+    /// `server.public_url` in the same form: ours by another name. nil without one.
+    private let publicOrigin: String?
     private let allowsAnyOrigin: Bool
     /// Whether `Host` must be one of ours: where nobody is asked who they are, a page of a name that was made to lead here must get nowhere.
     private let checksHost: Bool
 
     init(publicURL: String, allowedOrigins: [String], checksHost: Bool = true) {
         self.checksHost = checksHost
-        let listed = allowedOrigins.filter { $0 != "*" }.map(Access.normalise)
-        let own = publicURL.isEmpty ? [] : [Access.normalise(publicURL)]
-        origins = Set(listed + own)
-        hosts = Set((listed + own).map { Access.host(ofAuthority: Access.authority(of: $0)) })
+        listed = allowedOrigins.filter { $0 != "*" }.map(Access.normalise)
+        publicOrigin = publicURL.isEmpty ? nil : Access.normalise(publicURL)
+        hosts = Set((listed + (publicOrigin.map { [$0] } ?? [])).map { Access.host(ofAuthority: Access.authority(of: $0)) })
         allowsAnyOrigin = allowedOrigins.contains("*")
     }
 
     /// Refuses what a browser was tricked into sending.
-    /// - Parameter refusals: counts it.
-    /// - Returns: nil when the request may go on, else the answer.
-    func refusal(of head: RequestHead, countedBy refusals: RefusalCounters? = nil) -> Response? {
-        if checksHost, !isOwnHost(head) {
-            refusals?.add(.host)
-            return .error(
-                403, "the Host '\(ForeignText.shownSite(head.host))' is not this server's; accepted are IP addresses, localhost, and the hosts of server.public_url and server.allowed_origins")
-        }
+    /// - Parameter isForAdmins: then only our own pages are let in: others could not read the answer, but a POST needs none.
+    /// - Returns: nil when the request may go on.
+    func refusal(of head: RequestHead, isForAdmins: Bool = false) -> AccessRefusal? {
+        if checksHost, !isOwnHost(head) { return .host(head, accepted: hosts.sorted()) }
         let sent = head.all("origin")
         guard let origin = sent.first else { return nil }
-        guard sent.count == 1, isAccepted(origin, host: head.host) else {
-            refusals?.add(.origin)
-            let shown = origin.contains("://") ? ForeignText.shownSite(origin) : ForeignText.shown(origin, to: 80)
-            return .error(
-                403, "the Origin '\(shown)' is not accepted; it must be this server's own (\(ForeignText.shownSite(head.host))) or be listed in server.allowed_origins")
+        let isOneOfUs = isOwn(origin, host: head.host)
+        guard sent.count == 1, isOneOfUs || !isForAdmins && isListed(origin) else {
+            return .origin(
+                origin, head, own: publicOrigin, listed: allowsAnyOrigin ? ["*"] + listed : listed,
+                why: sent.count > 1 ? .several : isForAdmins ? .admin : .foreign)
         }
         return nil
     }
@@ -50,11 +47,12 @@ struct Access: Sendable {
         return head.minorVersion == 0 && head.host.isEmpty || IPLiteral.normalised(host) != nil || host == "localhost" || hosts.contains(host)
     }
 
-    private func isAccepted(_ origin: String, host: String) -> Bool {
-        if allowsAnyOrigin { return true }
+    private func isListed(_ origin: String) -> Bool { allowsAnyOrigin || listed.contains(Access.normalise(origin)) }
+
+    private func isOwn(_ origin: String, host: String) -> Bool {
         let normal = Access.normalise(origin)
-        if origins.contains(normal) { return true }
-        // Our own: the same authority as the request's, by either scheme, since a proxy may have ended TLS.
+        if normal == publicOrigin { return true }
+        // The same authority as the request's, by either scheme, since a proxy may have ended TLS.
         if ["http", "https"].contains(where: { normal == Access.normalise("\($0)://\(host)") }) { return true }
         guard normal.hasPrefix("http://") || normal.hasPrefix("https://") else { return false }
         // The names of this machine to itself are one: a page from localhost may ask 127.0.0.1 at the same port.
@@ -73,7 +71,7 @@ struct Access: Sendable {
 
     /// Fields of an answer to a page of a listed origin.
     func crossOriginFields(for head: RequestHead) -> [(String, String)] {
-        guard let origin = head.first("origin"), allowsAnyOrigin || origins.contains(Access.normalise(origin)) else { return [] }
+        guard let origin = head.first("origin"), isListed(origin) || Access.normalise(origin) == publicOrigin else { return [] }
         return [("Access-Control-Allow-Origin", origin), ("Vary", "Origin")]
     }
 

@@ -11,8 +11,13 @@ extension Router {
     public func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
         if case .local(let peer) = peer { return route(head, locally: peer) }
         let access = access
-        if let refusal = access.refusal(of: head, countedBy: hub.refusals) { return .answer(refusal) }
-        guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
+        let found = endpoint(head.path)
+        if let refusal = access.refusal(of: head, isForAdmins: found?.isAdmin == true) {
+            hub.refusals.add(refusal.kind)
+            Log.warn(refusal.message, .originRefused, refusal.fields + [.remoteAddress(peer.host)])
+            return .answer(refusal.response)
+        }
+        guard let endpoint = found else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
         let cors = endpoint.isAdmin ? [] : access.crossOriginFields(for: head)
         if head.method == "OPTIONS", !cors.isEmpty { return .answer(preflight(endpoint, cors)) }
         guard endpoint.methods.contains(head.method) else {
@@ -43,7 +48,7 @@ extension Router {
                 }
                 confirmations.confirm(identity, by: checker) { [self] verdict in
                     switch verdict {
-                    case .ended(let failure): later(.answer(refusal(for: failure, cors)))
+                    case .ended(let failure): later(.answer(refusal(for: failure, from: peer, cors)))
                     case .changed(let identity): later(follow(endpoint, head, authentication.principal(of: identity), cors))
                     // What was known half a minute ago at most still counts where the database cannot be asked.
                     case .unchanged, .unknown: later(follow(endpoint, head, authentication.principal(of: identity), cors))
@@ -54,7 +59,7 @@ extension Router {
                 let finish = { @Sendable [self] (result: Result<Identity, AuthenticationFailure>) -> Route in
                     switch result {
                     case .success(let identity): follow(endpoint, head, authentication.principal(of: identity), cors)
-                    case .failure(let failure): .answer(refusal(for: failure, cors))
+                    case .failure(let failure): .answer(refusal(for: failure, from: peer, cors))
                     }
                 }
                 let result = checker.authenticate(credential) { later(finish($0)) }
@@ -95,8 +100,8 @@ extension Router {
     }
 
     /// Looks again at who asks, now that the body is there, which may have taken its time.
-    func refusal(of principal: Principal, _ endpoint: Endpoint) -> Response? {
-        if let expires = principal.expires, expires <= hub.clock.now() { return refusal(for: .expired, []) }
+    func refusal(of principal: Principal, _ endpoint: Endpoint, from peer: PeerAddress) -> Response? {
+        if let expires = principal.expires, expires <= hub.clock.now() { return refusal(for: .expired, from: peer, []) }
         guard endpoint.isAdmin, !principal.isAdmin else { return nil }
         hub.refusals.add(.admin)
         return .error(403, "this is for admins")
@@ -107,17 +112,23 @@ extension Router {
     ]
 
     /// Counts a credential that does not count, and gives the answer to it.
-    private func refusal(for failure: AuthenticationFailure, _ cors: [(String, String)]) -> Response {
-        hub.refusals.add(failure.refusal)
+    private func refusal(for failure: AuthenticationFailure, from peer: PeerAddress, _ cors: [(String, String)]) -> Response {
+        note(failure, from: peer)
         return Router.answer(to: failure, cors)
+    }
+
+    /// The operator learns why, and how often.
+    private func note(_ failure: AuthenticationFailure, from peer: PeerAddress) {
+        hub.refusals.add(failure.refusal)
+        if case .invalid(let why) = failure {
+            Log.info("a credential is refused: \(why) (from \(peer.host))", .credentialRefused, [LogField("REASON", why.rawValue), .remoteAddress(peer.host)])
+        }
     }
 
     /// A stranger learns no more than that it did not work.
     private static func answer(to failure: AuthenticationFailure, _ cors: [(String, String)]) -> Response {
         switch failure {
-        case .invalid(let why):
-            Log.info("a credential is refused: \(why)", .credentialRefused, [LogField("REASON", why.rawValue)])
-            return .error(401, "the credential is not accepted", fields: challenges + cors)
+        case .invalid: return .error(401, "the credential is not accepted", fields: challenges + cors)
         case .expired: return .error(401, "the credential has expired", fields: challenges + cors)
         case .unavailable: return .error(503, "the gateway's database cannot be asked just now", fields: [("Retry-After", "5")] + cors)
         case .busy: return .error(503, "too many credentials are being looked at", fields: [("Retry-After", "2")] + cors)
@@ -135,9 +146,13 @@ extension Router {
                 let principal = authentication.principal(of: identity)
                 if let present, present.user != principal.user { return .refused("the token is of another user; open another connection") }
                 return .accepted(principal)
-            case .failure(.expired): return .refused("the token has expired")
-            case .failure(.invalid): return .refused("the token is not accepted")
-            case .failure(.unavailable), .failure(.busy): return .refused("the token cannot be looked at just now; try again")
+            case .failure(let failure):
+                note(failure, from: peer)
+                switch failure {
+                case .expired: return .refused("the token has expired")
+                case .invalid: return .refused("the token is not accepted")
+                case .unavailable, .busy: return .refused("the token cannot be looked at just now; try again")
+                }
             }
         }
         return checker.authenticate(Credential(text: token)) { later(finish($0)) }.map(finish)

@@ -183,7 +183,7 @@ public final class Router: ConnectionDelegate {
     public func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response? {
         guard let endpoint = endpoint(request.head.path) else { return .error(404, "no such address") }
         let isForAll = request.peer.isLocal || isFreeMetrics(endpoint, request.head, request.peer)
-        if endpoint.isForUsers, !isForAll, let refusal = refusal(of: request.principal, endpoint) { return refusal }
+        if endpoint.isForUsers, !isForAll, let refusal = refusal(of: request.principal, endpoint, from: request.peer) { return refusal }
         var response: Response?
         switch endpoint {
         case .broadcast:

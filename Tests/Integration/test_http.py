@@ -1,8 +1,10 @@
 """HTTP as it should be: addresses, methods, statuses, connections that stay, and who may ask."""
 
 import json
+import re
 
 import pytest
+from support.daemon import Literal
 from support.http import Connection, get, request, request_bytes
 from support.ws import Refused, WebSocket
 
@@ -307,6 +309,57 @@ def test_allowed_origins(start):
         with pytest.raises(Refused) as refused:
             WebSocket(running.port, "/ws", [("Origin", origin)])
         assert refused.value.response.status == 403, origin
+
+
+def test_listed_origins_do_not_get_to_admin(start):
+    """A page can POST without asking first and without reading the answer; a site that may look on is not one that may publish."""
+    running = start({"server": {"allowed_origins": ["https://dash.example", "*"], "public_url": "https://live.example"}})
+    body = b'{"channel":"logs","type":"log","data":{}}'
+    for origin, status in (("https://dash.example", 403), ("https://evil.example", 403), ("null", 403), ("https://live.example", 200)):
+        answer = request(running.port, "POST", "/admin/ws/broadcast", [("Origin", origin), ("Content-Type", "text/plain")], body)
+        assert answer.status == status, origin
+        assert answer.header("Access-Control-Allow-Origin") is None
+    assert get(running.port, "/health", [("Origin", "https://dash.example")]).header("Access-Control-Allow-Origin") == "https://dash.example"
+
+
+def test_the_operator_is_told_who_was_refused_and_what_would_let_them_in(start):
+    running = start({"server": {"allowed_origins": ["https://dash.example"], "public_url": "https://live.example"}, "log": {"format": "json"}})
+    for fields in ([("Origin", "https://other.example:8443")], [("Host", "here.example:8080")], [("Origin", "x\xe4'\"; null")]):
+        answer = get(running.port, "/ws/logs", fields)
+        # Whoever asks hears nothing of what is configured.
+        assert answer.status == 403 and "dash.example" not in answer.json["error"] and "live.example" not in answer.json["error"]
+    running.wait_for_log("x.*null")
+    page, name, odd = [entry for entry in map(json.loads, running.log()) if entry.get("event") == "origin-refused"]
+    assert page["message_id"] and page["level"] == "warn" and page["remote_addr"] == "127.0.0.1"
+    assert page["origin"] == "https://other.example:8443" and page["setting"] == "server.allowed_origins"
+    assert page["remedy"] == "server.allowed_origins: [https://dash.example, https://other.example:8443]" and page["remedy"] in page["message"]
+    assert page["accepted"] == f"http://127.0.0.1:{running.port}, https://127.0.0.1:{running.port}, https://live.example, https://dash.example"
+    assert name["host"] == "here.example:8080" and name["accepted"] == "IP addresses, localhost, dash.example, live.example"
+    assert name["remedy"] == "server.public_url: http://here.example:8080"
+    assert "remedy" not in odd and "cannot be listed" in odd["message"]
+    assert {kind: get(running.port, "/admin/ws/stats").json["refused"][kind] for kind in ("origin", "host")} == {"origin": 2, "host": 1}
+
+
+def test_the_line_that_a_refusal_names_lets_the_page_in(start):
+    running = start({"log": {"format": "json"}})
+    get(running.port, "/ws", [("Origin", "HTTP://Other.example:80")])
+    running.wait_for_log("origin-refused")
+    key, _, value = next(entry["remedy"] for entry in map(json.loads, running.log()) if entry.get("event") == "origin-refused").partition(": ")
+    assert key == "server.allowed_origins"
+    again = start({"server": {"allowed_origins": Literal(value)}})
+    with WebSocket(again.port, "/ws", [("Origin", "http://other.example")]):
+        pass
+
+
+def test_a_flood_of_refused_pages_does_not_fill_the_log(start):
+    running = start()
+    with Connection(running.port) as connection:
+        for number in range(500):
+            assert connection.request("GET", "/health", [("Origin", f"http://evil{number}.example")]).status == 403
+    assert get(running.port, "/admin/ws/stats").json["refused"]["origin"] == 500
+    running.stop()
+    assert len([line for line in running.log() if "is refused, asked for" in line]) < 250
+    assert any(re.search(r"warn \d+ more like this were left out: the Origin", line) for line in running.log())
 
 
 @pytest.mark.parametrize("header", [("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1"), ("X-Real-IP", "192.0.2.1"),

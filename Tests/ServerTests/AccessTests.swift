@@ -60,8 +60,8 @@ import Testing
         let refusal = access.refusal(of: try head("GET", "/", [("Host", host)]))
         #expect((refusal == nil) == isWelcome)
         if let refusal {
-            #expect(refusal.status == 403)
-            #expect(refusal.text.contains("'\(host)'") && refusal.text.contains("server.public_url"))
+            #expect(refusal.kind == .host && refusal.response.status == 403)
+            #expect(refusal.response.text.contains("'\(host)'") && refusal.response.text.contains("server.public_url"))
         }
         #expect((access.refusal(of: try head("GET", "http://\(host)/", [("Host", host)])) == nil) == isWelcome)
     }
@@ -69,7 +69,7 @@ import Testing
     @Test func hostMayBeLeftOutInHTTP10() throws {
         let access = Access(publicURL: "", allowedOrigins: [])
         #expect(access.refusal(of: try head("GET", "/", version: "1.0")) == nil)
-        #expect(access.refusal(of: try head("GET", "/", [("Host", "evil.example")], version: "1.0"))?.status == 403)
+        #expect(access.refusal(of: try head("GET", "/", [("Host", "evil.example")], version: "1.0"))?.response.status == 403)
     }
 
     static let origins: [(String, String, Bool)] = [
@@ -100,7 +100,7 @@ import Testing
         let access = Access(publicURL: "https://monitor.example.com/live", allowedOrigins: ["https://page.example.org"])
         let refusal = access.refusal(of: try head("GET", "/", [("Host", host), ("Origin", origin)]))
         #expect((refusal == nil) == isWelcome)
-        if let refusal { #expect(refusal.status == 403 && refusal.text.contains("server.allowed_origins")) }
+        if let refusal { #expect(refusal.response.status == 403 && refusal.response.text.contains("server.allowed_origins")) }
         let anyone = Access(publicURL: "https://monitor.example.com", allowedOrigins: ["*"])
         #expect(anyone.refusal(of: try head("GET", "/", [("Host", host), ("Origin", origin)])) == nil)
     }
@@ -109,11 +109,65 @@ import Testing
         let access = Access(publicURL: "", allowedOrigins: ["*"])
         #expect(access.refusal(of: try head("GET", "/")) == nil)
         #expect(
-            access.refusal(of: try head("GET", "/", [("Origin", "http://localhost"), ("Origin", "http://localhost")]))?.status
+            access.refusal(of: try head("GET", "/", [("Origin", "http://localhost"), ("Origin", "http://localhost")]))?.response.status
                 == 403)
         let long = "http://" + String(repeating: "x", count: 1000) + ".example"
         let refusal = Access(publicURL: "", allowedOrigins: []).refusal(of: try head("GET", "/", [("Origin", long)]))
-        #expect((refusal?.body.count ?? 9999) < 400)
+        #expect((refusal?.response.body.count ?? 9999) < 400)
+        #expect((refusal?.message.count ?? 9999) < 600)
+    }
+
+    /// Pages of listed sites may see, not do: a POST without preflight needs no permission to be sent.
+    @Test func listedOriginsDoNotGetToAdmin() throws {
+        let access = Access(publicURL: "https://monitor.example.com/live", allowedOrigins: ["https://page.example.org", "*"])
+        for (origin, isWelcome) in [
+            ("https://page.example.org", false), ("https://evil.example", false), ("null", false), ("http://localhost:8081", false),
+            ("http://localhost:8080", true), ("http://127.0.0.1:8080", true), ("https://monitor.example.com", true),
+        ] {
+            let refusal = access.refusal(of: try head("POST", "/", [("Host", "localhost:8080"), ("Origin", origin)]), isForAdmins: true)
+            #expect((refusal == nil) == isWelcome, "\(origin)")
+            #expect(refusal == nil || refusal?.kind == .origin && refusal?.message.contains("/admin") == true)
+        }
+    }
+
+    /// What the operator reads, and what the stranger does not.
+    @Test func theOperatorIsToldMoreThanTheStranger() throws {
+        let access = Access(publicURL: "https://monitor.example.com/live", allowedOrigins: ["https://page.example.org"])
+        func refused(_ fields: [(String, String)], isForAdmins: Bool = false) throws -> (message: String, answer: String, fields: [String: String]) {
+            let refusal = try #require(access.refusal(of: try head("GET", "/ws/logs", fields), isForAdmins: isForAdmins))
+            return (refusal.message, refusal.response.text, Dictionary(uniqueKeysWithValues: refusal.fields.map { ($0.name, $0.value) }))
+        }
+        let page = try refused([("Host", "localhost:8080"), ("Origin", "HTTP://evil.example:80")])
+        #expect(
+            page.message
+                == "the Origin 'HTTP://evil.example:80' is refused, asked for /ws/logs; accepted are http://localhost:8080, https://localhost:8080, https://monitor.example.com, https://page.example.org; to let its pages connect: server.allowed_origins: [https://page.example.org, http://evil.example]"
+        )
+        #expect(page.fields["REMEDY"] == "server.allowed_origins: [https://page.example.org, http://evil.example]")
+        #expect(page.fields["SETTING"] == "server.allowed_origins" && page.fields["ORIGIN"] == "HTTP://evil.example:80")
+        let name = try refused([("Host", "dash.internal:8080")])
+        #expect(
+            name.message
+                == "the Host 'dash.internal:8080' is refused, asked for /ws/logs; accepted are IP addresses, localhost, monitor.example.com, page.example.org; if this server is to be reached by that name: server.public_url: http://dash.internal:8080"
+        )
+        #expect(name.fields["HOST"] == "dash.internal:8080" && name.fields["SETTING"] == "server.public_url")
+        let proxied = try refused([("Host", "localhost:8080"), ("Origin", "https://here.example"), ("X-Forwarded-For", "192.0.2.1")])
+        #expect(proxied.message.hasSuffix("or, if that is this server behind its proxy: server.public_url: https://here.example"))
+        let nobody = try refused([("Host", "localhost:8080"), ("Origin", "null")])
+        #expect(nobody.message.contains("cannot be listed") && nobody.fields["REMEDY"] == nil)
+        let admin = try refused([("Host", "localhost:8080"), ("Origin", "https://page.example.org")], isForAdmins: true)
+        #expect(admin.message.contains("never get to /admin") && !admin.message.contains("server.allowed_origins"))
+        for one in [page, name, proxied, nobody, admin] {
+            for word in ["monitor.example.com", one.fields["ORIGIN"] == "https://page.example.org" ? "monitor" : "page.example.org"] {
+                #expect(!one.answer.contains(word), "\(one.answer) names what is configured")
+            }
+        }
+    }
+
+    @Test func longListsAreCut() throws {
+        let many = (0..<400).map { "https://page\($0).example.org" }
+        let refusal = try #require(
+            Access(publicURL: "", allowedOrigins: many).refusal(of: try head("GET", "/", [("Origin", "https://evil.example")])))
+        #expect(refusal.message.count < 1200 && refusal.message.contains("and 386 more") && refusal.message.hasSuffix("add it to server.allowed_origins"))
     }
 
     @Test func crossOriginFields() throws {

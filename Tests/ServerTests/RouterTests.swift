@@ -172,9 +172,11 @@ import Testing
             try router.answer(to: head("GET", "/ws/logs?x=1", upgradeFields + page))?["access-control-allow-origin"]
                 == "https://page.example.org")
         // Never on /admin.
-        #expect(try router.answer(to: head("OPTIONS", "/admin/ws/broadcast", page))?.status == 405)
-        let stats = try #require(try router.answer(to: head("GET", "/admin/ws/stats", page)))
-        #expect(stats["access-control-allow-origin"] == nil)
+        for (method, path) in [("OPTIONS", "/admin/ws/broadcast"), ("POST", "/admin/ws/broadcast"), ("GET", "/admin/ws/stats")] {
+            let answer = try #require(try router.answer(to: head(method, path, page)))
+            #expect(answer.status == 403 && answer["access-control-allow-origin"] == nil)
+        }
+        #expect(router.hub.refusals.count(.origin) == 3)
         #expect(try router.answer(to: head("GET", "/version", [("Origin", "https://evil.example")]))?.status == 403)
         #expect(try upgrade("/ws/logs", [("Origin", "https://evil.example")]) == nil)
     }
