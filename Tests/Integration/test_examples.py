@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.browser import Browser
 from support.daemon import PATIENCE, wait_until
 from support.gateway import now_ns, shifted_fixture
 from support.http import get, publish
@@ -200,10 +200,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         pass
 
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-def script_in_a_browser(gateway, tmp_path, browser=BROWSER):
+def test_script_in_a_browser(gateway, tmp_path):
     """The script on a page of another origin, which the configuration allows."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page)
     server.reported = threading.Event()
@@ -218,20 +215,11 @@ const note = (name) => (data) => {
 };
 const updateDashboard = note('stats'), updateProviderStatus = note('provider');
 """ + SCRIPT.replace("8080", str(running.port)) + "</script>"
-    process = subprocess.Popen(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-         f"--user-data-dir={tmp_path / 'profile'}", "--remote-debugging-port=0", origin + "/"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    browser = Browser(tmp_path)
     try:
+        browser.open(origin + "/")
         assert server.reported.wait(PATIENCE * 3), "the page reported nothing"
         check_script(json.loads(server.report))
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        browser.close()
         server.shutdown()
-
-
-if BROWSER:
-    # Node is always there; a browser is taken where the machine has one.
-    def test_script_in_a_browser(gateway, tmp_path):
-        script_in_a_browser(gateway, tmp_path)

@@ -1,0 +1,106 @@
+"""A real Chromium without a window, driven by the DevTools protocol."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from .daemon import PATIENCE, die_with_parent, wait_until
+from .ws import WebSocket
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+"""The first is the engine without a desktop's libraries (.ci/packages installs it)."""
+
+
+class BrowserError(Exception):
+    """The browser refused a command, or a script threw."""
+
+
+class Browser:
+    """One process with a profile of its own. `names` maps host names to addresses, for this browser only."""
+
+    def __init__(self, directory, names=()):
+        assert BROWSER, "no Chromium; .ci/packages test installs it"
+        rules = ",".join([*(f"MAP {name} {address}" for name, address in dict(names).items()), "MAP *.example ~NOTFOUND"])
+        profile = directory / "profile"
+        self.process = subprocess.Popen(
+            [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+             # What newer browsers do against pages that reach for the local network is not what is tried here: older ones have nothing of it.
+             "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,LocalNetworkAccessForWorkers",
+             "--disable-component-update", "--disable-default-apps", "--disable-sync", "--no-proxy-server", f"--host-resolver-rules={rules}",
+             f"--user-data-dir={profile}", "--remote-debugging-port=0", "about:blank"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(directory / "browser.log", "wb"), start_new_session=True,
+            preexec_fn=die_with_parent, env={**os.environ, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory), "XDG_CACHE_HOME": str(directory)})
+        self.number = 0
+        try:
+            port, path = wait_until(lambda: self._where(profile), lambda: (directory / "browser.log").read_text()[-2000:], patience=PATIENCE * 4)
+            self.control = WebSocket(port, path)
+        except BaseException:
+            self.close()
+            raise
+
+    def _where(self, profile):
+        assert self.process.poll() is None, "the browser has ended"
+        try:
+            found = re.fullmatch(r"(\d+)\n(/\S+)\n?", (profile / "DevToolsActivePort").read_text())
+        except FileNotFoundError:
+            return None
+        return found and (int(found.group(1)), found.group(2))
+
+    def command(self, method, session=None, **parameters):
+        """One command of the protocol, and its answer. Events that come meanwhile are of no interest."""
+        self.number += 1
+        number = self.number
+        self.control.send({"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})})
+        end = time.monotonic() + PATIENCE * 4
+        while True:
+            message = self.control.receive(max(0.001, end - time.monotonic()))
+            if message.get("id") == number:
+                if "error" in message:
+                    raise BrowserError(f"{method}: {message['error']}")
+                return message["result"]
+
+    def open(self, address):
+        """A tab of its own, with storage of its own, that shows this page."""
+        return Tab(self, address)
+
+    def close(self):
+        # It is a group of processes.
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+
+
+class Tab:
+    def __init__(self, browser, address):
+        self.browser = browser
+        self.context = browser.command("Target.createBrowserContext")["browserContextId"]
+        target = browser.command("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
+        self.session = browser.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.go(address)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.browser.command("Target.disposeBrowserContext", browserContextId=self.context)
+
+    def go(self, address):
+        answer = self.browser.command("Page.navigate", self.session, url=address)
+        assert not answer.get("errorText"), f"{address}: {answer}"
+        # The context of the page before may still answer.
+        wait_until(lambda: self.run("document.readyState === 'complete' && (location.href !== 'about:blank' || undefined)"), f"{address} is loaded",
+                   patience=PATIENCE * 4)
+
+    def run(self, script):
+        """The value of an expression; of a promise, what becomes of it."""
+        answer = self.browser.command(
+            "Runtime.evaluate", self.session, expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
+        if "exceptionDetails" in answer:
+            raise BrowserError(answer["exceptionDetails"].get("exception", {}).get("description") or answer["exceptionDetails"]["text"])
+        return answer["result"].get("value")
