@@ -61,6 +61,8 @@ public enum AuthenticationOutcome: Sendable {
     case accepted(Principal)
     /// In words that tell a stranger little.
     case refused(String)
+    /// It cannot be looked at just now, which says nothing of it. In such words, too.
+    case unavailable(String)
 }
 
 /// What has become of a principal since it was accepted.

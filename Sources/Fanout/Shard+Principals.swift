@@ -32,7 +32,13 @@ extension Shard {
         details.isAuthenticating = false
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .endAfterFlush]) else { return }
         switch outcome {
-        case .refused(let why): refuse(MessageError(code: .unauthorized, message: why, details: "", id: id), to: index)
+        case .refused(let why):
+            refuse(MessageError(code: .unauthorized, message: why, details: "", id: id), to: index)
+            if details.awaiting != nil { schedule(index, in: 1) }
+        case .unavailable(let why):
+            refuse(MessageError(code: .unauthorized, message: why, details: "", id: id), to: index)
+            // It may be as good as ever: to be closed as revoked would keep it away for good.
+            if details.awaiting != nil { close(index, .internalError) }
         case .accepted(let principal):
             if let upgrade = details.awaiting {
                 details.awaiting = nil
@@ -133,9 +139,9 @@ extension Shard {
     func timeLeft(_ index: UInt32) -> UInt32? {
         let details = client(index).pointee.details
         if details.awaiting != nil {
-            let waited = tick &- details.awaitingSince
-            // A check under way is waited for, but not for ever.
-            let most = Wheel.ticks(limits.authenticationTime) * (details.isAuthenticating ? 4 : 1)
+            // It has said it; how long the looking takes is not its fault. The answer always comes.
+            if details.isAuthenticating { return .max }
+            let (waited, most) = (tick &- details.awaitingSince, Wheel.ticks(limits.authenticationTime))
             if waited >= most {
                 hub.refusals.add(.authenticationTime)
                 close(index, .revoked)

@@ -326,6 +326,8 @@ extension Shard {
         hub.beginTextFrames()
         logConnected(index, path: head.path, upgrade.subscription.channels)
         enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
+        // It may have waited long for its credential to be looked at, and had no chance to show life.
+        client.pointee.lastReceived = tick
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
         let interval = max(1, Wheel.ticks(limits.heartbeatInterval))
         let phase = UInt32.random(in: 0...interval / 2, using: &random)

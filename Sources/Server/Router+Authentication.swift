@@ -151,7 +151,7 @@ extension Router {
                 switch failure {
                 case .expired: return .refused("the token has expired")
                 case .invalid: return .refused("the token is not accepted")
-                case .unavailable, .busy: return .refused("the token cannot be looked at just now; try again")
+                case .unavailable, .busy: return .unavailable("the token cannot be looked at just now; try again")
                 }
             }
         }

@@ -150,6 +150,56 @@ import Testing
         #expect(rig.desk.admitted.keys == 0)
     }
 
+    /// Keys take their time where many come at once: that is not the client's fault, and not its silence.
+    @Test func whoIsLookedAtForLongIsNotClosedForIt() throws {
+        let clock = ManualClock()
+        let rig = try Rig(shards: 1, clock: clock)
+        rig.desk.tokens.withLock { $0["good"] = Self.user("ann") }
+        let (client, refused) = try (
+            join(rig, ChannelSet(.requests), as: .unknown) { $0.awaitsAuthentication = true }, join(rig, [], as: .unknown) { $0.awaitsAuthentication = true }
+        )
+        rig.desk.looksLater.store(true, ordering: .relaxed)
+        rig.desk.routesLater.store(true, ordering: .relaxed)
+        let asks = try rig.connect()
+        try asks.write(SocketClient.upgradeRequest(rig.desk.register(Upgrade(subscription: Subscription(channels: ChannelSet(.logs), statsInterval: 5)))))
+        try client.send(#"{"type":"auth","id":1,"data":{"token":"good"}}"#)
+        try refused.send(#"{"type":"auth","id":1,"data":{"token":"bad"}}"#)
+        try waitUntil("all three wait") { rig.desk.looks.withLock { $0.count } == 3 }
+        for number in 0..<2 * Wheel.ticks(Limits().clientTimeout) {
+            rig.pass(1, on: clock)
+            guard number % 100 == 0 else { continue }
+            // Alive, and able to say so where it is connected already.
+            for each in [client, refused] {
+                try each.send(#"{"type":"ping"}"#)
+                _ = try each.message(ofType: "pong")
+            }
+        }
+        for look in rig.desk.looks.withLock({ $0 }) { look() }
+        #expect(try client.message(ofType: "ack")["id"]?.int == 1)
+        #expect(try refused.message(ofType: "error")["data"]?["code"]?.string == "unauthorized")
+        #expect(try asks.answer()?.status == 101)
+        // A good while longer: asked for a sign of life, as everybody is.
+        for _ in 0..<Wheel.ticks(Limits().heartbeatInterval) { rig.pass(1, on: clock) }
+        publish(rig, .logs, "on")
+        #expect(try names(rig, asks) == ["on"])
+        #expect(try closeCode(refused) == 4500)
+    }
+
+    /// A database that is away says nothing of the credential: such a client is to come back.
+    @Test func whoCannotBeLookedAtIsToldToComeBack() throws {
+        let rig = try Rig(shards: 1)
+        rig.desk.tokens.withLock { $0["good"] = Self.user("ann") }
+        let (new, known) = try (
+            join(rig, [], as: .unknown) { $0.awaitsAuthentication = true }, join(rig, ChannelSet(.stats), as: Self.user("ann"))
+        )
+        try new.send(#"{"type":"auth","id":1,"data":{"token":"away"}}"#)
+        #expect(try closeCode(new) == 1011)
+        try known.send(#"{"type":"auth","id":1,"data":{"token":"away"}}"#)
+        #expect(try known.message(ofType: "error")["data"]?["code"]?.string == "unauthorized")
+        publish(rig, .stats, "on")
+        #expect(try names(rig, known) == ["on"])
+    }
+
     @Test func whatTheAddressAsksForMustBeAllowedToWhoItTurnsOutToBe() throws {
         let rig = try Rig(shards: 1)
         rig.desk.tokens.withLock { $0["good"] = Self.user("ann") }

@@ -35,22 +35,27 @@ final class Desk: ConnectionDelegate {
     }
 
     func route(_ head: RequestHead, from peer: PeerAddress, later: @escaping @Sendable (Route) -> Void) -> Route? {
-        if let upgrade = upgrades.withLock({ $0[head.path] }) { return .upgrade(upgrade) }
+        if let upgrade = upgrades.withLock({ $0[head.path] }) {
+            if !routesLater.load(ordering: .relaxed) { return .upgrade(upgrade) }
+            looks.withLock { $0.append { later(.upgrade(upgrade)) } }
+            return nil
+        }
         return head.path == "/refused" ? .answer(.error(404, "nothing here")) : .request(bodyBytesMax: 100_000)
     }
 
     /// What becomes of each token; of any other the answer is a refusal. With an empty table nobody is asked who they are.
     let tokens = Locked<[String: Principal]>([:])
-    /// Tokens that are looked at until the test says so.
+    /// Tokens and requests that are looked at until the test says so.
     let looks = Locked<[@Sendable () -> Void]>([])
     let looksLater = Atomic<Bool>(false)
+    let routesLater = Atomic<Bool>(false)
     let admitted = ConnectionCounter<String>()
 
     func authenticate(
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome? {
         let known = tokens.withLock { $0 }
-        let outcome: AuthenticationOutcome = known.isEmpty ? .accepted(present ?? .anonymous) : known[token].map { .accepted($0) } ?? .refused("no")
+        let outcome: AuthenticationOutcome = known.isEmpty ? .accepted(present ?? .anonymous) : known[token].map { .accepted($0) } ?? (token == "away" ? .unavailable("later") : .refused("no"))
         if !looksLater.load(ordering: .relaxed) { return outcome }
         looks.withLock { $0.append { later(outcome) } }
         return nil

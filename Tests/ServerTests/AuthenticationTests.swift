@@ -274,7 +274,7 @@ private final class Book: IdentityChecker {
         func outcome(_ token: String) -> String {
             switch router.authenticate(token, insteadOf: present, from: .stranger, later: { _ in }) {
             case .accepted(let principal): principal.user
-            case .refused(let why): why
+            case .refused(let why), .unavailable(let why): why
             case nil: "later"
             }
         }
