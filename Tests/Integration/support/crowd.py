@@ -33,8 +33,10 @@ class Crowd:
     Every event has `data.n`. The text of an event is parsed once, when the first client gets it; what the others get is
     compared byte for byte through a table of texts."""
 
-    def __init__(self, port, tls=None):
+    def __init__(self, port, tls=None, headers=(), source=None):
         self.port = port
+        self.source = source    # the address they come from
+        self.headers = "".join(f"{name}: {value}\r\n" for name, value in headers)    # of every client
         self.tls = tls      # an ssl.SSLContext, where the port speaks TLS
         self.members = []
         self.selector = selectors.DefaultSelector()
@@ -49,13 +51,15 @@ class Crowd:
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         sock.settimeout(PATIENCE)
+        if self.source:
+            sock.bind((self.source, 0))
         sock.connect(("127.0.0.1", self.port))
         if self.tls:
             sock = self.tls.wrap_socket(sock)
         path = f"/ws/{channel}" + (f"?{query}" if query else "")
         sock.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{self.headers}\r\n".encode())
         if member is None:
             member = Member(sock, channel, filters)
             self.members.append(member)
