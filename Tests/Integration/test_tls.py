@@ -247,7 +247,7 @@ def test_thousand_half_open_handshakes(start, certificates, kind, fact):
     with WebSocket(running.tls_port, "/ws/logs", tls=context()) as client:
         publish(running.port, "logs", "log", {"n": 0})
         assert client.receive()["data"] == {"n": 0}
-        memory = running.rss
+        memory, descriptors = running.rss, running.descriptors
         said = {"silent": b"", "part of a hello": hello()[:-1], "hello without an end": hello()}[kind]
         half = []
         for _ in range(1000):
@@ -275,6 +275,7 @@ def test_thousand_half_open_handshakes(start, certificates, kind, fact):
             sock.close()
         counts = stats(running)["failed"]
         assert counts["timeout"] + counts["crowded"] == 1000, counts
+        wait_until(lambda: running.descriptors <= descriptors, lambda: f"{running.descriptors} descriptors, before {descriptors}")
 
 
 def test_flood_of_handshakes(start, certificates, fact):
