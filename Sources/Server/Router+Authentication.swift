@@ -140,7 +140,7 @@ extension Router {
     ) -> AuthenticationOutcome? {
         let authentication = authentication
         guard let checker = authentication.checker else { return .accepted(present ?? .anonymous) }
-        let finish = { @Sendable (result: Result<Identity, AuthenticationFailure>) -> AuthenticationOutcome in
+        let finish = { @Sendable [self] (result: Result<Identity, AuthenticationFailure>) -> AuthenticationOutcome in
             switch result {
             case .success(let identity):
                 let principal = authentication.principal(of: identity)
