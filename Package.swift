@@ -40,9 +40,10 @@ let package = Package(
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
         module("Server", uses: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
+        module("Bench", uses: ["Base", "CLinux", "Protocol", "Host"]),
         .executableTarget(
             name: "Daemon",
-            dependencies: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo"],
+            dependencies: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo", "Bench"],
             swiftSettings: strict),
 
         // The connection code of the daemon as an echo server: what the conformance suite talks to.
@@ -63,6 +64,7 @@ let package = Package(
         tests(of: "Server", uses: ["Base", "CCrypt", "Crypto", "CSQLite", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
-        tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Server", "Daemon"]),
+        tests(of: "Bench", uses: ["Protocol", "Bench", "TestSupport"]),
+        tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Server", "Bench", "Daemon"]),
     ]
 )

@@ -19,6 +19,21 @@ public struct SignalSet: Sendable {
         pthread_sigmask(SIG_BLOCK, &set, nil)
     }
 
+    /// Lets the signals through again: those that are pending have their effect at once.
+    public func unblock() {
+        var set = set
+        pthread_sigmask(SIG_UNBLOCK, &set, nil)
+    }
+
+    /// Takes one of the signals, which must be blocked, if one has come.
+    /// - Returns: its number.
+    public func takePending() -> Int32? {
+        var set = set
+        var now = timespec()
+        let number = sigtimedwait(&set, nil, &now)
+        return number > 0 ? number : nil
+    }
+
     /// Waits for one of the signals, which must be blocked in every thread.
     /// - Returns: its number.
     public func wait() -> Int32 {

@@ -2,14 +2,18 @@
 #include "CLinux.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 int clinux_tcp_socket(int family) { return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
@@ -18,6 +22,8 @@ int clinux_accept(int fd, struct sockaddr *address, unsigned int *length) {
 }
 
 int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }
 
 void clinux_prepare(int fd, int send_buffer_bytes) {
     int on = 1;
@@ -87,6 +93,12 @@ uint64_t clinux_raise_descriptor_limit(void) {
     }
     return limit.rlim_cur;
 }
+
+const void *clinux_find(const void *bytes, size_t count, const void *needle, size_t needle_count) {
+    return memmem(bytes, count, needle, needle_count);
+}
+
+void clinux_wake_in_time(unsigned long nanoseconds) { prctl(PR_SET_TIMERSLACK, nanoseconds); }
 
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 

@@ -63,6 +63,44 @@ struct Command: Sendable {
                 goleapai-ws publish logs --type log --data '{"level":"info","message":"hello"}'
                 goleapai-ws publish < events.ndjson
                 """, run: publishCommand),
+        Command(
+            name: "bench", summary: "measure a running daemon: deliveries, latency, cost",
+            options: [
+                Option(name: "--clients", value: "N", help: "WebSocket clients; default 100"),
+                Option(name: "--channels", value: "CHANNEL", help: "what they subscribe to, several with commas; events go to the first; default logs"),
+                Option(name: "--filter", value: "K=V", help: "a filter of each client, several with &; {n} is the client's number, {n%500} its rest"),
+                Option(name: "--event", value: "K=V", help: "fields of the events, where they are not to match --filter; {n} is an event's number"),
+                Option(name: "--rate", value: "N", help: "events a second; default 100, or without --rate and with --outstanding as many as are answered"),
+                Option(name: "--outstanding", value: "N", help: "events on their way to the daemon, at most"),
+                Option(name: "--batch", value: "N", help: "events in one request; default 1"),
+                Option(name: "--size", value: "N", help: "bytes of a published event; default 250"),
+                Option(name: "--duration", value: "TIME", help: "how long to measure; default 5s"),
+                Option(name: "--events", value: "N", help: "how many events to measure, instead of --duration"),
+                Option(name: "--warmup", value: "TIME", help: "what goes before, and does not count; default 1s"),
+                Option(name: "--publisher", value: "WHO", help: "none: the events come from elsewhere; default self"),
+                Option(name: "--idle", help: "connect, publish nothing, and disconnect after --duration"),
+                Option(name: "--slow", value: "N", help: "of the clients, so many never read"),
+                Option(name: "--processes", value: "N", help: "processes to spread the clients over; default as few as their descriptors allow"),
+                Option(name: "--url", value: "URL", help: "the daemon; default $GOLEAPAI_WS_URL, else the address in the configuration"),
+                Option(name: "--token-file", value: "FILE", help: "a token or API key of an admin; default $GOLEAPAI_WS_TOKEN_FILE"),
+                Option(name: "--ca", value: "FILE", help: "whom to trust over TLS, in PEM form; default what this machine trusts"),
+                Option(name: "--insecure", help: "over TLS trust everybody"),
+                Option(name: "--pid", value: "N", help: "the daemon's process, where it is not the one that listens on the port"),
+                Option(name: "--json", help: "print one JSON object"),
+                Option(name: "--worker", value: "N", help: "be worker N of a run; bench starts these itself"),
+                config,
+            ],
+            details: """
+                Every event carries its number and the instant it was due, and every client checks that it gets each event
+                that passes its filters once and in order, or is told of its loss by a gap. Anything else is said, and the
+                exit code is 1. Latency counts from the instant an event was due, so that a stall hides nothing. What
+                the daemon costs is read from /proc, where it runs on this machine. Ctrl-C ends the measuring early.
+
+                goleapai-ws bench --clients 1000 --rate 100
+                goleapai-ws bench --clients 1000 --outstanding 64
+                goleapai-ws bench --clients 1000 --filter 'component=c{n%500}' --rate 5000
+                goleapai-ws bench --clients 10000 --idle --duration 60s
+                """, run: benchCommand),
         Command(name: "version", summary: "print version, commit and compiler") { _ in showVersion() },
         Command(
             name: "help", summary: "explain a command", operands: ["COMMAND"],

@@ -16,6 +16,7 @@ enum Completion {
             case "CHANNEL": .words(Channel.allCases.map(\.name))
             case "COMMAND": .words(Command.all.map(\.name))
             case "KIND": .words(Generated.allCases.map(\.rawValue))
+            case "WHO": .words(["self", "none"])
             default: .anything
             }
     }

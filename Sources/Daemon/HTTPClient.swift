@@ -22,35 +22,29 @@ final class HTTPClient {
     static let headBytesMax = 65_536
     static let bodyBytesMax = 1_048_576
 
-    private let origin: WebOrigin
-    private let basePath: String
+    private let address: ServerURL
+    private var origin: WebOrigin { address.origin }
     private var connection: FileDescriptor?
 
     /// - Parameter url: `http://host[:port][/path]`, or the same with `ws://`; the path is put before those of requests.
     init(_ url: String) throws(HTTPClientError) {
-        var text = url
-        if text.hasPrefix("ws") { text = "http" + text.dropFirst(2) }
-        if text.hasPrefix("https://") {
+        let address: ServerURL
+        do throws(ServerURL.Refusal) {
+            address = try ServerURL(parsing: url)
+        } catch {
+            throw HTTPClientError(description: error.description)
+        }
+        guard !address.isSecure else {
             throw HTTPClientError(description: "\(url): TLS is not possible yet; use an http:// address of this machine")
         }
-        let authorityEnd = text.dropFirst("http://".count).firstIndex(of: "/") ?? text.endIndex
-        guard let origin = WebOrigin(parsing: text[..<authorityEnd]) else {
-            throw HTTPClientError(description: "\(url) is not an address; write it like http://127.0.0.1:8080")
-        }
-        let path = text[authorityEnd...]
-        // What goes into a request line must not be able to end it.
-        guard path.utf8.allSatisfy({ $0 > 32 && $0 < 127 }), !path.contains("?"), !path.contains("#") else {
-            throw HTTPClientError(description: "\(url) is not the address of a daemon; it may have a path, and nothing behind that")
-        }
-        self.origin = origin
-        basePath = path.hasSuffix("/") ? String(path.dropLast()) : String(path)
+        self.address = address
     }
 
     /// Sends one request and waits for its answer. `fields` are written as they are.
     ///
     /// Safe to repeat only as far as the request is: where the server had closed the idle connection, it is sent once more.
     func post(_ path: String, fields: [(String, String)], body: [UInt8]) throws(HTTPClientError) -> HTTPAnswer {
-        var head = "POST \(basePath)\(path) HTTP/1.1\r\nHost: \(origin.description.dropFirst("http://".count))\r\n"
+        var head = "POST \(address.basePath)\(path) HTTP/1.1\r\nHost: \(address.hostField)\r\n"
         for (name, value) in fields { head += "\(name): \(value)\r\n" }
         head += "User-Agent: \(Version.name)/\(Version.number)\r\nContent-Length: \(body.count)\r\n\r\n"
         let request = Array(head.utf8) + body

@@ -49,16 +49,6 @@ func publishCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
     }
 }
 
-/// Where the daemon is: as said, else as the environment says, else as the configuration of this machine says.
-private func daemonURL(_ arguments: Arguments) throws(ConfigErrors) -> String {
-    if let url = arguments["--url"] ?? environment()["GOLEAPAI_WS_URL"] { return url }
-    // Who publishes need not be able to read the daemon's key.
-    let server = try loadSettings(arguments, readsCertificates: false).settings.server
-    let host = server.host.first ?? "127.0.0.1"
-    let isPlain = !server.tls.enabled || server.tls.port != 0
-    return "\(isPlain ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(server.port)"
-}
-
 /// Sends lines as they come: all that are there go together, and none waits for more.
 private func publish(standardInput lines: inout EventLines, to publisher: Publisher) throws(PublishError) {
     if isatty(0) == 1 { Output.error("reading events from the terminal, one JSON text a line; Ctrl-D ends\n") }

@@ -3,6 +3,7 @@
 #ifndef CLINUX_H
 #define CLINUX_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -16,6 +17,8 @@ static const uint32_t clinux_EPOLLRDHUP = EPOLLRDHUP;
 static const uint32_t clinux_EPOLLHUP = EPOLLHUP;
 static const uint32_t clinux_EPOLLERR = EPOLLERR;
 static const uint32_t clinux_EPOLLET = 1u << 31;
+/// Of poll(2); the same bit as EPOLLRDHUP.
+static const int16_t clinux_POLLRDHUP = 0x2000;
 
 /// socket(2) for a non-blocking TCP socket with close-on-exec.
 int clinux_tcp_socket(int family);
@@ -25,6 +28,8 @@ int clinux_accept(int fd, struct sockaddr *address, unsigned int *length);
 int clinux_eventfd(void);
 /// TCP_NODELAY and SO_SNDBUF.
 void clinux_prepare(int fd, int send_buffer_bytes);
+/// pipe2(2) with close-on-exec.
+int clinux_pipe(int *ends);
 /// ioctl(2) SIOCOUTQ: bytes of a socket that the peer has not taken yet; 0 where that is not known.
 int clinux_unsent(int fd);
 /// SO_REUSEADDR, and IPV6_V6ONLY for AF_INET6.
@@ -44,6 +49,10 @@ int clinux_affinity_count(void);
 uint64_t clinux_raise_descriptor_limit(void);
 /// Nice value 10 for the calling thread.
 void clinux_lower_priority(void);
+/// memmem(3): where `needle` begins, or NULL.
+const void *clinux_find(const void *bytes, size_t count, const void *needle, size_t needle_count);
+/// PR_SET_TIMERSLACK: how late, in nanoseconds, the calling thread may be woken by a time-out; 50,000 without this.
+void clinux_wake_in_time(unsigned long nanoseconds);
 /// Names the calling thread, at most 15 bytes.
 void clinux_name_thread(const char *name);
 

@@ -3,7 +3,8 @@
 import Base
 import Glibc
 
-enum ConfigFile {
+/// Any thread; for starts and commands.
+public enum ConfigFile {
     /// The shipped file has 10 KB with all its comments.
     static let bytesMax = 1_048_576
     static let secretBytesMax = 65_536
@@ -18,7 +19,7 @@ enum ConfigFile {
     }
 
     /// The text of a file without the line break at its end.
-    static func readSecret(_ path: String) throws(ConfigError) -> String {
+    public static func readSecret(_ path: String) throws(ConfigError) -> String {
         do throws(ReadFailure) {
             var secret = String(decoding: try bytes(of: path, bytesMax: secretBytesMax), as: UTF8.self)
             if secret.last?.isNewline == true { secret.removeLast() }

@@ -1,22 +1,25 @@
-// Who listens on a port, as far as /proc shows it to us (proc(5)): for the sentence that says why we cannot.
+// Who listens on a port, as far as /proc shows it to us (proc(5)): for the sentence that says why we cannot, and for measuring.
 
 import Glibc
 
-/// Finds the process that holds a listening TCP port. Blocks on /proc; for errors at start only.
+/// Finds the processes that hold a listening TCP port. Blocks on /proc; for errors at start and for commands only.
 public enum PortHolder {
     /// Such as `goleapai (pid 812)`; nil where nobody is seen, or the process is another user's.
     public static func name(port: Int) -> String? {
+        guard let process = processes(port: port).first else { return nil }
+        let command = read("/proc/\(process)/comm").filter { !$0.isNewline }
+        return "\(command) (pid \(process))"
+    }
+
+    /// All that have it open: a service manager that keeps the socket, too.
+    public static func processes(port: Int) -> [Int] {
         let inodes = Set(["/proc/net/tcp", "/proc/net/tcp6"].flatMap { listeningInodes(in: read($0), port: port) })
-        guard !inodes.isEmpty else { return nil }
+        guard !inodes.isEmpty else { return [] }
         let links = Set(inodes.map { "socket:[\($0)]" })
-        for pid in entries(of: "/proc") where Int(pid) != nil {
-            let folder = "/proc/\(pid)/fd"
-            if entries(of: folder).contains(where: { links.contains(target(of: "\(folder)/\($0)")) }) {
-                let command = read("/proc/\(pid)/comm").filter { !$0.isNewline }
-                return "\(command) (pid \(pid))"
-            }
+        return entries(of: "/proc").compactMap { Int($0) }.filter { process in
+            let folder = "/proc/\(process)/fd"
+            return entries(of: folder).contains { links.contains(target(of: "\(folder)/\($0)")) }
         }
-        return nil
     }
 
     /// The inodes of the sockets that listen on a port, from the text of /proc/net/tcp or tcp6.

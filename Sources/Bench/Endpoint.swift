@@ -1,0 +1,96 @@
+// Where connections go to, and where they come from.
+
+import Base
+import CLinux
+import Glibc
+
+/// One address of a server.
+struct Endpoint: Sendable {
+    private let storage: sockaddr_storage
+    private let length: socklen_t
+    let family: Int32
+    /// The address in numbers, without the port.
+    let host: String
+
+    /// All addresses of a host, in the resolver's order. Blocks.
+    static func all(host: String, port: Int) throws(BenchError) -> [Endpoint] {
+        var hints = addrinfo()
+        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_NUMERICSERV
+        var list: UnsafeMutablePointer<addrinfo>?
+        let result = getaddrinfo(host, "\(port)", &hints, &list)
+        guard result == 0 else { throw BenchError("cannot find \(host): \(String(cString: gai_strerror(result)))") }
+        defer { freeaddrinfo(list) }
+        var endpoints: [Endpoint] = []
+        var entry = list
+        while let info = entry?.pointee {
+            entry = info.ai_next
+            var storage = sockaddr_storage()
+            guard let address = info.ai_addr, Int(info.ai_addrlen) <= MemoryLayout<sockaddr_storage>.size else { continue }
+            withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(info.ai_addrlen))) }
+            var text = [CChar](repeating: 0, count: 128)
+            guard getnameinfo(address, info.ai_addrlen, &text, 128, nil, 0, NI_NUMERICHOST) == 0 else { continue }
+            let host = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            endpoints.append(Endpoint(storage: storage, length: info.ai_addrlen, family: info.ai_family, host: host))
+        }
+        guard !endpoints.isEmpty else { throw BenchError("cannot find \(host): it has no address") }
+        return endpoints
+    }
+
+    var isLoopback: Bool { IPAddress(host)?.isLoopback ?? false }
+
+    /// Begins a connection.
+    /// - Parameters:
+    ///   - source: where it comes from, one of the addresses of 127.0.0.0/8, as a number from 0; only towards such an address.
+    /// - Returns: a non-blocking socket that connects.
+    func connect(from source: Int? = nil) throws(SystemError) -> FileDescriptor {
+        let number = clinux_tcp_socket(family)
+        guard number >= 0 else { throw SystemError("socket") }
+        let descriptor = FileDescriptor(owning: number)
+        var on: Int32 = 1
+        setsockopt(number, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
+        if let source, family == AF_INET {
+            // ip(7): the port is chosen by connect(2), for this pair of addresses, so that each source has a range of ports of its own.
+            setsockopt(number, Int32(IPPROTO_IP), IP_BIND_ADDRESS_NO_PORT, &on, socklen_t(MemoryLayout<Int32>.size))
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_addr.s_addr = (0x7F00_0001 + UInt32(truncatingIfNeeded: source) << 8).bigEndian
+            let result = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(number, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+            }
+            guard result == 0 else { throw SystemError("bind") }
+        }
+        var copy = storage
+        let result = withUnsafePointer(to: &copy) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(number, $0, length) }
+        }
+        guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        return descriptor
+    }
+
+    /// Why a connection that was begun has failed; 0 where it has not. Only once the socket is writable.
+    static func failure(of number: Int32) -> Int32 {
+        var code: Int32 = 0
+        var size = socklen_t(MemoryLayout<Int32>.size)
+        return getsockopt(number, SOL_SOCKET, SO_ERROR, &code, &size) == 0 ? code : errno
+    }
+
+    /// Connects and waits for it.
+    /// - Returns: nil, or why it is not possible.
+    func probe(milliseconds: Int32) -> SystemError? {
+        do throws(SystemError) {
+            let descriptor = try connect()
+            var waiting = pollfd(fd: descriptor.number, events: Int16(POLLOUT), revents: 0)
+            while true {
+                let count = poll(&waiting, 1, milliseconds)
+                if count < 0, errno == EINTR { continue }
+                if count == 0 { return SystemError("connect", ETIMEDOUT) }
+                break
+            }
+            let code = Endpoint.failure(of: descriptor.number)
+            return code == 0 ? nil : SystemError("connect", code)
+        } catch {
+            return error
+        }
+    }
+}
