@@ -90,7 +90,14 @@ final class Publisher {
         result = Result(first: order.first, next: order.first, start: now, end: now)
         requestsBegun = 0
         lastStep = now
-        if case .perSecond(let rate) = plan.pace { schedule = Schedule(start: now, eventsPerSecond: rate, batch: plan.batch) }
+        if case .perSecond(let rate) = plan.pace {
+            schedule = Schedule(start: now, eventsPerSecond: rate, batch: plan.batch)
+            // All that are due in this time are published, late ones too; but a server that is far too slow does not hold the run for ever.
+            if let nanoseconds = order.nanoseconds {
+                self.order?.events = schedule.count(within: nanoseconds)
+                self.order?.nanoseconds = 2 * nanoseconds
+            }
+        }
         due = now
     }
 

@@ -15,6 +15,13 @@ struct Schedule: Equatable, Sendable {
         self.batch = UInt64(max(1, batch))
     }
 
+    /// How many events are due within so many nanoseconds from the start; one request at least.
+    func count(within nanoseconds: UInt64) -> UInt64 {
+        let product = nanoseconds.multipliedFullWidth(by: eventsPerSecond)
+        guard product.high < 1_000_000_000 else { return .max }
+        return max(1, UInt64(1_000_000_000).dividingFullWidth(product).quotient / batch) * batch
+    }
+
     /// When request `number`, from 0, is due; without rounding that adds up.
     func due(_ number: UInt64) -> UInt64 {
         let product = (number * batch).multipliedFullWidth(by: 1_000_000_000)

@@ -131,6 +131,16 @@ struct ScheduleTests {
         }
     }
 
+    @Test(arguments: [(100, 1, 5_000_000_000, 500), (1, 1, 1_000_000, 1), (7, 1, 1_000_000_000, 7), (1000, 300, 1_000_000_000, 900), (10, 50, 1_000_000_000, 50)])
+    func howMany(rate: Int, batch: Int, nanoseconds: UInt64, count: UInt64) {
+        let schedule = Schedule(start: 7, eventsPerSecond: rate, batch: batch)
+        #expect(schedule.count(within: nanoseconds) == count)
+        // The last of several requests is due before the end, and one more would not be.
+        if count > UInt64(batch) {
+            #expect(schedule.due(count / UInt64(batch) - 1) < 7 + nanoseconds && schedule.due(count / UInt64(batch) + 1) > 7 + nanoseconds)
+        }
+    }
+
     @Test func farAway() {
         #expect(Schedule(start: 0, eventsPerSecond: 1, batch: 1).due(.max / 2) == .max)
     }

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 
@@ -156,6 +157,20 @@ def test_tls(measure, bench, start, tmp_path):
     other = Certificates(tmp_path / "other").make("other")
     done = bench("--clients", 1, "--ca", other["cert"], url=address)
     assert done.returncode == 1 and "certificate" in done.stderr, done
+
+
+def test_progress_on_a_terminal(binary, daemon, tmp_path):
+    """One line on standard error, written over and over, and gone at the end; standard output stays as it is."""
+    primary, secondary = pty.openpty()
+    try:
+        done = subprocess.run([str(binary), "bench", "--json", "--clients", "3", "--rate", "100", "--duration", "1s", "--url", url(daemon)], cwd=tmp_path,
+                              stdout=subprocess.PIPE, stderr=secondary, timeout=PATIENCE)
+        said = os.read(primary, 65_536).decode()
+    finally:
+        os.close(primary)
+        os.close(secondary)
+    assert done.returncode == 0 and json.loads(done.stdout)["deliveries"]["count"] == 300
+    assert "3 of 3 clients connected" in said and "delivered" in said and "\n" not in said and said.endswith("\r\x1b[K")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
