@@ -15,7 +15,7 @@ unitdir = $(if $(filter /usr,$(prefix)),/lib/systemd/system,$(prefix)/lib/system
 MAN = .build/man
 INSTALL = install -m 644
 
-.PHONY: help deps test-deps build release run man install deb test unit integration test-system conformance fuzz tsan asan prove prove-root lint format clean
+.PHONY: help deps test-deps build release run man install deb test unit integration test-system conformance fuzz bench tsan asan prove prove-root lint format clean
 
 help:           ## this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 16
@@ -99,6 +99,13 @@ asan: deps test-deps ## unit tests, and the daemon under the integration tests, 
 	$(SWIFT) build $(DEBUG) --sanitize=address --scratch-path .build-asan
 	MEMORY_FACTOR=8 ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=8 \
 		$(PYTHON) -m pytest Tests/Integration -q -n 3 --instrumented --binary .build-asan/debug/goleapai-ws
+
+bench: release .venv/ready .build/floor ## measure the release build beside the floor, and write docs/PERFORMANCE.md; BENCH='--only A,B' (Tests/Bench/run.py --help)
+	$(PYTHON) Tests/Bench/run.py $(BENCH)
+
+.build/floor: Tests/Bench/floor.c
+	@mkdir -p .build
+	$(CC) -O2 -Wall -Wextra -o $@ $< -lcrypto
 
 prove: deb .venv/ready ## the long proofs: minutes of load, conformance, the sanitizers
 	$(PYTHON) -m pytest Tests/Integration -q --long
