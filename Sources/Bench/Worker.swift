@@ -86,6 +86,8 @@ public final class Worker {
         signal(SIGPIPE, SIG_IGN)
         // Time-outs of the open loop are fractions of a millisecond.
         clinux_wake_in_time(1)
+        // Else it would be called by the link through which it was started.
+        clinux_name_thread("goleapai-ws")
         _ = Socket.raiseDescriptorLimit()
         guard watch(0, Worker.commandsTag, clinux_EPOLLIN) else { return 1 }
         withUnsafeTemporaryAllocation(of: epoll_event.self, capacity: Worker.eventsMax) { events in

@@ -22,9 +22,9 @@ func benchCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
         let isTerminal = isatty(2) == 1
         // To the left edge, and what was there is erased.
         let erase = "\r\u{1B}[K"
-        let bench = Bench(plan, arguments: words(for: plan, arguments, url: url), progress: isTerminal ? { Output.error(erase + $0) } : nil)
+        let coordinator = Coordinator(plan, arguments: words(for: plan, arguments, url: url), progress: isTerminal ? { Output.error(erase + $0) } : nil)
         defer { if isTerminal { Output.error(erase) } }
-        let report = try bench.measure()
+        let report = try coordinator.measure()
         if isTerminal { Output.error(erase) }
         Output.write(arguments.has("--json") ? report.json + "\n" : report.text)
         Output.error(report.complaint)

@@ -154,6 +154,10 @@ def test_tls(measure, bench, start, tmp_path):
     assert done.returncode == 1 and "certificate" in done.stderr and done.stdout == "", done
     done = bench("--clients", 1, "--ca", "/dev/null", url=address)
     assert done.returncode == 1 and "/dev/null" in done.stderr, done
+    nameless = Certificates(tmp_path / "nameless").make("nameless", signs=True)
+    other_daemon = start({"server": settings(nameless, port=free_port())["server"]})
+    done = bench("--clients", 1, "--ca", nameless["cert"], url=f"wss://127.0.0.1:{other_daemon.tls_port}")
+    assert done.returncode == 1 and "mismatch" in done.stderr, done
     other = Certificates(tmp_path / "other").make("other")
     done = bench("--clients", 1, "--ca", other["cert"], url=address)
     assert done.returncode == 1 and "certificate" in done.stderr, done

@@ -5,7 +5,7 @@ import Glibc
 import Host
 
 /// One run. Owner: one thread, which should be the process's only one; SIGINT and SIGTERM end the run early, a second one the process.
-public final class Bench {
+public final class Coordinator {
     private let plan: BenchPlan
     private let arguments: [String]
     private let say: ((String) -> Void)?
