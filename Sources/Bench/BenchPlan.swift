@@ -56,6 +56,8 @@ public struct BenchPlan: Sendable {
     public static let descriptorsReserved = 64
     /// How long nothing may come while something is still to come.
     static let patienceNanoseconds: UInt64 = 5_000_000_000
+    /// How long a request may be without an answer, and no further client connect, before the run is given up.
+    static let giveUpNanoseconds: UInt64 = 20_000_000_000
 
     public init(target: ServerURL) { self.target = target }
 

@@ -110,10 +110,11 @@ final class Publisher {
     /// Ends the waiting for what does not come: answers, or at full speed deliveries.
     /// - Parameter lastDelivery: to the clients.
     func lookForStandstill(at now: UInt64, lastDelivery: UInt64) {
-        guard isBusy, now > max(lastStep, lastDelivery) + 2 * BenchPlan.patienceNanoseconds else { return }
+        guard isBusy else { return }
         if unansweredCount > 0 {
-            fail("the server has not answered a request for \(2 * BenchPlan.patienceNanoseconds / 1_000_000_000) s")
-        } else if plan.pace == .fullSpeed {
+            guard now > lastStep + BenchPlan.giveUpNanoseconds else { return }
+            fail("the server has not answered a request for \(BenchPlan.giveUpNanoseconds / 1_000_000_000) s")
+        } else if plan.pace == .fullSpeed, now > max(lastStep, lastDelivery) + BenchPlan.patienceNanoseconds {
             stop()
         }
     }

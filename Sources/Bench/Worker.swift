@@ -308,7 +308,7 @@ public final class Worker {
     }
 
     private func tick(_ now: UInt64) {
-        if !hasConnected, endpoint != nil, now - lastConnect > 2 * BenchPlan.patienceNanoseconds {
+        if !hasConnected, endpoint != nil, now - lastConnect > BenchPlan.giveUpNanoseconds {
             return fail("\(connected) of \(range.count) clients are connected, and no more can connect")
         }
         publisher?.lookForStandstill(at: now, lastDelivery: check?.lastDelivery ?? 0)

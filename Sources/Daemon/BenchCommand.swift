@@ -19,13 +19,7 @@ func benchCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
     let worker = try arguments.integer("--worker", in: 0...plan.processes - 1)
     do throws(BenchError) {
         if let worker { return try Worker(plan, index: worker).run() }
-        let isTerminal = isatty(2) == 1
-        // To the left edge, and what was there is erased.
-        let erase = "\r\u{1B}[K"
-        let coordinator = Coordinator(plan, arguments: words(for: plan, arguments, url: url), progress: isTerminal ? { Output.error(erase + $0) } : nil)
-        defer { if isTerminal { Output.error(erase) } }
-        let report = try coordinator.measure()
-        if isTerminal { Output.error(erase) }
+        let report = try measure(plan, words(for: plan, arguments, url: url))
         Output.write(arguments.has("--json") ? report.json + "\n" : report.text)
         Output.error(report.complaint)
         return report.isFine ? ExitCode.fine : ExitCode.failed
@@ -33,6 +27,15 @@ func benchCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
         Output.error("\(Version.name) bench: \(error)\n")
         return ExitCode.failed
     }
+}
+
+/// With a line of progress where standard error is a terminal; it is gone at the end.
+private func measure(_ plan: BenchPlan, _ words: [String]) throws(BenchError) -> BenchReport {
+    let isTerminal = isatty(2) == 1
+    // To the left edge, and what was there is erased.
+    let erase = "\r\u{1B}[K"
+    defer { if isTerminal { Output.error(erase) } }
+    return try Coordinator(plan, arguments: words, progress: isTerminal ? { Output.error(erase + $0) } : nil).measure()
 }
 
 /// - Parameter descriptors: how many a process may have.
