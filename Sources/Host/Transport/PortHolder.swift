@@ -6,20 +6,33 @@ import Glibc
 public enum PortHolder {
     /// Such as `goleapai (pid 812)`; nil where nobody is seen, or the process is another user's.
     public static func name(port: Int) -> String? {
-        guard let process = processes(port: port).first else { return nil }
+        let links = links(port: port)
+        guard let process = everybody.first(where: { holds($0, links) }) else { return nil }
         let command = read("/proc/\(process)/comm").filter { !$0.isNewline }
         return "\(command) (pid \(process))"
     }
 
     /// All that have it open: a service manager that keeps the socket, too.
     public static func processes(port: Int) -> [Int] {
-        let inodes = Set(["/proc/net/tcp", "/proc/net/tcp6"].flatMap { listeningInodes(in: read($0), port: port) })
-        guard !inodes.isEmpty else { return [] }
-        let links = Set(inodes.map { "socket:[\($0)]" })
-        return entries(of: "/proc").compactMap { Int($0) }.filter { process in
-            let folder = "/proc/\(process)/fd"
-            return entries(of: folder).contains { links.contains(target(of: "\(folder)/\($0)")) }
+        let links = links(port: port)
+        return links.isEmpty ? [] : everybody.filter { holds($0, links) }
+    }
+
+    private static var everybody: [Int] { entries(of: "/proc").compactMap { Int($0) } }
+
+    private static func holds(_ process: Int, _ links: Set<String>) -> Bool {
+        let folder = "/proc/\(process)/fd"
+        return !links.isEmpty && entries(of: folder).contains { links.contains(target(of: "\(folder)/\($0)")) }
+    }
+
+    /// What the descriptors of the port's listening sockets point to.
+    private static func links(port: Int) -> Set<String> {
+        // The tables come in pages: what others open and close in between can hide a line, but hardly three times.
+        for _ in 0..<3 {
+            let inodes = ["/proc/net/tcp", "/proc/net/tcp6"].flatMap { listeningInodes(in: read($0), port: port) }
+            if !inodes.isEmpty { return Set(inodes.map { "socket:[\($0)]" }) }
         }
+        return []
     }
 
     /// The inodes of the sockets that listen on a port, from the text of /proc/net/tcp or tcp6.
