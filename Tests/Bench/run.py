@@ -129,6 +129,9 @@ def main():
     for letter in wanted:
         if letter not in SCENARIOS:
             parser.error(f"{letter} is no scenario; there are {', '.join(SCENARIOS)}")
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"other work is done on this machine (load average {load:.1f}): do not trust what follows", file=sys.stderr)
     rows, failures = [], []
     with tempfile.TemporaryDirectory() as directory:
         lab = Lab(directory, options.seconds, options.binary, options.floor)
