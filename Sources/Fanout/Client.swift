@@ -116,8 +116,7 @@ final class ClientDetails {
     /// Counts the client for its principal.
     var place: (any AnyObject & Sendable)?
     /// What the client's address asked for, while it has still to say who it is.
-    var awaiting: Upgrade?
-    var awaitingSince: UInt32 = 0
+    var awaiting: AwaitedUpgrade?
     /// A token of it is being looked at.
     var isAuthenticating = false
     /// What it is still to be given from history; nil while it keeps up.
@@ -144,6 +143,18 @@ final class ClientDetails {
         self.address = address
         self.since = since
         self.subscription = subscription
+    }
+}
+
+/// What a client's address asked for that has still to say who it is: in an object of its own, since few have one and all would pay for its size.
+final class AwaitedUpgrade {
+    let upgrade: Upgrade
+    /// The tick of the handshake.
+    let since: UInt32
+
+    init(_ upgrade: Upgrade, since: UInt32) {
+        self.upgrade = upgrade
+        self.since = since
     }
 }
 

@@ -40,7 +40,7 @@ extension Shard {
             // It may be as good as ever: to be closed as revoked would keep it away for good.
             if details.awaiting != nil { close(index, .internalError) }
         case .accepted(let principal):
-            if let upgrade = details.awaiting {
+            if let upgrade = details.awaiting?.upgrade {
                 details.awaiting = nil
                 hub.awaiting.subtract(1, ordering: .relaxed)
                 details.principal = principal
@@ -138,10 +138,10 @@ extension Shard {
     /// - Returns: ticks until to look again; nil where it is ended, `.max` where there is no end.
     func timeLeft(_ index: UInt32) -> UInt32? {
         let details = client(index).pointee.details
-        if details.awaiting != nil {
+        if let awaiting = details.awaiting {
             // It has said it; how long the looking takes is not its fault. The answer always comes.
             if details.isAuthenticating { return .max }
-            let (waited, most) = (tick &- details.awaitingSince, Wheel.ticks(limits.authenticationTime))
+            let (waited, most) = (tick &- awaiting.since, Wheel.ticks(limits.authenticationTime))
             if waited >= most {
                 hub.refusals.add(.authenticationTime)
                 close(index, .revoked)

@@ -334,8 +334,7 @@ extension Shard {
         client.pointee.lastPing = tick &- phase
         schedule(index, in: interval - phase)
         if upgrade.awaitsAuthentication {
-            client.pointee.details.awaiting = upgrade
-            client.pointee.details.awaitingSince = tick
+            client.pointee.details.awaiting = AwaitedUpgrade(upgrade, since: tick)
             client.pointee.details.principal = .unknown
             client.pointee.details.subscription.rights = .nothing
             schedule(index, in: min(interval - phase, Wheel.ticks(limits.authenticationTime)))

@@ -77,7 +77,7 @@ extension Refusal {
                 "waiting for the gateway's database about a credential, where none of the last 60 s is remembered",
                 .constant("2 s"), "503, `Retry-After: 5`")
         case .host: line("a `Host` that is none of ours, with `auth.mode: none`", .none, "403")
-        case .origin: line("an `Origin` that is neither our own nor in `server.allowed_origins`", .none, "403")
+        case .origin: line("an `Origin` that is neither our own nor in `server.allowed_origins`; under `/admin`, any but our own", .none, "403")
         case .noCredential: line("no credential where one is asked for", .none, "401")
         case .credential: line("a credential that does not count, see credentials_refused_total", .none, "401")
         case .ticket: line("a ticket that was used, is too old or was never handed out", .none, "401")

@@ -1,0 +1,105 @@
+"""What a delivery and a client may cost, in counts that no clock and no busy machine changes."""
+
+import re
+import resource
+import socket
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+from support.http import get, publish
+from support.ws import WebSocket
+
+COUNTERS = ("allocations", "sends", "receipts", "waits")
+EVENTS = 200
+FEW, MANY = 20, 120
+
+
+class Counts:
+    def __init__(self, path):
+        self.path = path
+        path.write_bytes(bytes(8 * len(COUNTERS)))
+
+    def __call__(self):
+        return dict(zip(COUNTERS, struct.unpack(f"{len(COUNTERS)}Q", self.path.read_bytes())))
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    made = tmp_path_factory.mktemp("count") / "count.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-o", made, Path(__file__).parent / "support" / "count.c", "-ldl"], check=True)
+    return made
+
+
+def spent(daemon, counts, clients, query):
+    """What publishing so many events, one after the other, has counted with so many clients, each of which got all of them."""
+    crowd = [WebSocket(daemon.port, f"/ws/logs{query}") for _ in range(clients)]
+
+    def round_of(first, number):
+        for at in range(first, first + number):
+            publish(daemon.port, "logs", "log", {"n": at, "level": "info", "message": "x" * 150})
+        for client in crowd:
+            assert [client.receive()["data"]["n"] for _ in range(number)] == list(range(first, first + number))
+
+    # What is needed once for each client, and for segments, is made before.
+    round_of(0, 20)
+    before = counts()
+    round_of(20, EVENTS)
+    after = counts()
+    for client in crowd:
+        client.sock.close()
+    return {name: after[name] - before[name] for name in COUNTERS}
+
+
+@pytest.mark.parametrize("query", ["", "?level=debug&q=xx"], ids=["no filter", "filtered"])
+def test_a_delivery_is_one_send_and_no_allocation(start, tmp_path, library, fact, query):
+    counts = Counts(tmp_path / "counts")
+    daemon = start({"server": {"shards": 1}}, environment={"LD_PRELOAD": str(library), "COUNT_INTO": str(counts.path)})
+    few, many = spent(daemon, counts, FEW, query), spent(daemon, counts, MANY, query)
+    each = {name: (many[name] - few[name]) / EVENTS / (MANY - FEW) for name in COUNTERS}
+    fixed = {name: few[name] / EVENTS - each[name] * FEW for name in COUNTERS}
+    fact("per delivery " + ", ".join(f"{value:.3f} {name}" for name, value in each.items()))
+    fact("per event besides " + ", ".join(f"{value:.1f} {name}" for name, value in fixed.items()))
+    # Counted at all: an event that waits for nothing goes out by itself.
+    assert 0.3 < each["sends"] <= 1.02
+    assert each["allocations"] < 0.01
+    assert each["receipts"] < 0.02 and each["waits"] < 0.05
+    # A request with one event, its connection, and its answer.
+    assert fixed["allocations"] < 250
+
+
+def private_bytes(daemon):
+    text = Path(f"/proc/{daemon.pid}/smaps_rollup").read_text()
+    return int(re.search(r"Private_Dirty:\s+(\d+) kB", text).group(1)) * 1024
+
+
+def test_memory_of_an_idle_client(start, fact):
+    number = 3000
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    daemon = start({"server": {"shards": 1}, "websocket": {"max_clients": 2 * number}})
+    request = (f"GET /ws/logs?level=warn HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\r\n").encode()
+    held = []
+
+    def connect(count):
+        for first in range(0, count, 100):
+            block = [socket.create_connection(("127.0.0.1", daemon.port), 20) for _ in range(min(100, count - first))]
+            for one in block:
+                one.sendall(request)
+            for one in block:
+                assert one.recv(1000).startswith(b"HTTP/1.1 101")
+            held.extend(block)
+
+    # The first ones pay for what all share.
+    connect(300)
+    before = private_bytes(daemon)
+    connect(number)
+    each = (private_bytes(daemon) - before) / number
+    fact(f"{each:.0f} bytes of memory for an idle client")
+    assert get(daemon.port, "/admin/ws/stats").json["total_clients"] == number + 300
+    for one in held:
+        one.close()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert 0 < each <= 1024
