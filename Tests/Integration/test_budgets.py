@@ -11,6 +11,8 @@ import pytest
 from support.http import get, publish
 from support.ws import WebSocket
 
+pytestmark = pytest.mark.release
+
 COUNTERS = ("allocations", "sends", "receipts", "waits")
 EVENTS = 200
 FEW, MANY = 20, 120
