@@ -43,6 +43,8 @@ struct Access: Sendable {
     /// Whether `Host` is one by which this server is known. Where it is not, a stranger's name may have been made to resolve to this machine
     /// (DNS rebinding).
     func isOwnHost(_ head: RequestHead) -> Bool {
+        // What programs on this machine say, which may be thousands a second.
+        if head.host.hasPrefix("127.0.0.1:") || head.host.hasPrefix("localhost:") { return true }
         let host = Access.host(ofAuthority: head.host.lowercased())
         return head.minorVersion == 0 && head.host.isEmpty || IPLiteral.normalised(host) != nil || host == "localhost" || hosts.contains(host)
     }
@@ -78,7 +80,7 @@ struct Access: Sendable {
     /// Whether a request came through a proxy: then its peer says nothing of its origin.
     static func isProxied(_ head: RequestHead) -> Bool {
         head.minorVersion == 0
-            || head.fields.contains { ["forwarded", "x-real-ip", "via"].contains($0.name) || $0.name.hasPrefix("x-forwarded-") }
+            || head.fields.contains { $0.name == "forwarded" || $0.name == "x-real-ip" || $0.name == "via" || $0.name.hasPrefix("x-forwarded-") }
     }
 
     // MARK: texts

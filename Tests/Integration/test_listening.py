@@ -82,16 +82,24 @@ def test_all_sockets_are_closed_on_exec_and_do_not_block(launch, manager):
     for _, number in manager.store:
         os.set_blocking(number, True)
     second = launch()
-    # The socket of a notification comes and goes.
     wait_until(lambda: len(manager.said("READY")) == 2, "the second life is ready")
-    seen = 0
-    for number in os.listdir(f"/proc/{second.pid}/fd"):
-        if int(number) > 2 and os.readlink(f"/proc/{second.pid}/fd/{number}").startswith("socket:"):
-            with open(f"/proc/{second.pid}/fdinfo/{number}") as file:
-                flags = int(file.read().split("flags:")[1].split()[0], 8)
-            assert flags & os.O_CLOEXEC and flags & os.O_NONBLOCK, number
-            seen += 1
-    assert seen >= 1
+
+    def sockets():
+        """Descriptor of each socket: whether it is closed on exec and does not block."""
+        found = {}
+        for number in os.listdir(f"/proc/{second.pid}/fd"):
+            try:
+                if int(number) > 2 and os.readlink(f"/proc/{second.pid}/fd/{number}").startswith("socket:"):
+                    with open(f"/proc/{second.pid}/fdinfo/{number}") as file:
+                        flags = int(file.read().split("flags:")[1].split()[0], 8)
+                    found[number] = bool(flags & os.O_CLOEXEC and flags & os.O_NONBLOCK)
+            except FileNotFoundError:
+                pass
+        return found
+
+    # The socket of a notification, which blocks, comes and goes.
+    wait_until(lambda: all(sockets().values()), sockets)
+    assert sockets()
 
 
 def test_nobody_is_refused_while_it_restarts(launch, manager, fact):

@@ -66,12 +66,13 @@ public struct RequestHead: Sendable {
 
     /// Whether the client wants the connection kept after the answer (RFC 9112 §9.3).
     public var keepsAlive: Bool {
+        if first("connection") == nil { return minorVersion >= 1 }
         let options = tokens("connection")
         return !options.contains("close") && (minorVersion >= 1 || options.contains("keep-alive"))
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body.
     public var expectsContinue: Bool {
-        minorVersion >= 1 && body != .none && body != .length(0) && tokens("expect").contains("100-continue")
+        minorVersion >= 1 && body != .none && body != .length(0) && first("expect") != nil && tokens("expect").contains("100-continue")
     }
 }

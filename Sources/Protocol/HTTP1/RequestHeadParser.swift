@@ -53,8 +53,7 @@ public struct RequestHeadParser: Sendable {
                 guard headStart == 0 else { throw HTTPError(400, "empty lines before the request") }
                 headStart = searched
             } else if isEmpty {
-                let bytes = [UInt8](UnsafeRawBufferPointer(rebasing: buffer[headStart..<searched]))
-                return (try RequestHead(lines: bytes), searched)
+                return (try RequestHead(lines: UnsafeRawBufferPointer(rebasing: buffer[headStart..<searched])), searched)
             } else {
                 lines += 1
                 if lines > fieldsMax + 1 { throw HTTPError(431, "too many header fields") }

@@ -7,7 +7,18 @@ struct RequestTarget {
     /// Of the absolute form (`http://host/path`, what is sent to proxies); nil in the others.
     var authority: String?
 
-    init(_ target: ArraySlice<UInt8>, method: String) throws(HTTPError) {
+    init(_ target: UnsafeRawBufferPointer, method: String) throws(HTTPError) {
+        // The usual one: a path and nothing else, with nothing to decode.
+        if target.first == UInt8(ascii: "/"), target.allSatisfy({ HTTPSyntax.isVisible($0) && !RequestTarget.isSpecial($0) }) {
+            (path, query, authority) = (String(decoding: target, as: UTF8.self), [], nil)
+        } else {
+            self = try RequestTarget(unusual: Array(target)[...], method: method)
+        }
+    }
+
+    private static func isSpecial(_ byte: UInt8) -> Bool { byte == UInt8(ascii: "%") || byte == UInt8(ascii: "?") || byte == UInt8(ascii: "#") }
+
+    private init(unusual target: ArraySlice<UInt8>, method: String) throws(HTTPError) {
         let malformed = HTTPError(400, "malformed request target")
         guard let first = target.first, target.allSatisfy(HTTPSyntax.isVisible), !target.contains(UInt8(ascii: "#")) else {
             throw malformed

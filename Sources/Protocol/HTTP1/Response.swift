@@ -48,19 +48,33 @@ public struct Response: Sendable {
     /// The head alone.
     /// - Parameter bodyBytes: nil for a body that ends with the connection, as a stream of events does; `body` is then not used.
     public func head(keepAlive: Bool, bodyBytes: Int?) -> [UInt8] {
-        var text = "HTTP/1.1 \(status) \(Response.reason(for: status))\r\n"
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(fields.reduce(128 + (bodyBytes ?? 0)) { $0 + $1.0.utf8.count + $1.1.utf8.count + 4 })
+        bytes.append(contentsOf: "HTTP/1.1 ".utf8)
+        bytes.append(contentsOf: String(status).utf8)
+        bytes.append(UInt8(ascii: " "))
+        bytes.append(contentsOf: Response.reason(for: status).utf8)
+        bytes.append(contentsOf: "\r\n".utf8)
+        var upgrades = false
         for (name, value) in fields where Response.isUsable(name) {
-            text += "\(name): "
-            text += String(String.UnicodeScalarView(value.unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7F ? " " : $0 }))
-            text += "\r\n"
+            bytes.append(contentsOf: name.utf8)
+            bytes.append(contentsOf: ": ".utf8)
+            for byte in value.utf8 { bytes.append(byte < 0x20 || byte == 0x7F ? 0x20 : byte) }
+            bytes.append(contentsOf: "\r\n".utf8)
+            if Response.isEqual(name, "upgrade") { upgrades = true }
         }
-        if let bodyBytes, mayHaveBody { text += "Content-Length: \(bodyBytes)\r\n" }
+        if let bodyBytes, mayHaveBody {
+            bytes.append(contentsOf: "Content-Length: ".utf8)
+            bytes.append(contentsOf: String(bodyBytes).utf8)
+            bytes.append(contentsOf: "\r\n".utf8)
+        }
         let goesOn = keepAlive && (bodyBytes != nil || !mayHaveBody)
-        text += goesOn ? "Connection: keep-alive" : "Connection: close"
+        bytes.append(contentsOf: (goesOn ? "Connection: keep-alive" : "Connection: close").utf8)
         // RFC 9110 §7.8: who sends Upgrade (a 426 does) says so here as well.
-        if fields.contains(where: { $0.0.lowercased() == "upgrade" }) { text += ", Upgrade" }
-        text += "\r\n\r\n"
-        return Array(text.utf8)
+        if upgrades { bytes.append(contentsOf: ", Upgrade".utf8) }
+        bytes.append(contentsOf: "\r\n".utf8)
+        bytes.append(contentsOf: "\r\n".utf8)
+        return bytes
     }
 
     /// RFC 9110 §6.4.1: these answers have no body, whatever `body` holds.
@@ -68,7 +82,18 @@ public struct Response: Sendable {
 
     private static func isUsable(_ name: String) -> Bool {
         guard !name.isEmpty, name.utf8.allSatisfy(HTTPSyntax.isToken) else { return false }
-        return !["content-length", "transfer-encoding", "connection"].contains(name.lowercased())
+        return !isEqual(name, "content-length") && !isEqual(name, "transfer-encoding") && !isEqual(name, "connection")
+    }
+
+    /// Whether a field's name is this one, which is in lower case.
+    private static func isEqual(_ name: String, _ lowercased: StaticString) -> Bool {
+        guard name.utf8.count == lowercased.utf8CodeUnitCount else { return false }
+        var at = lowercased.utf8Start
+        for byte in name.utf8 {
+            if HTTPSyntax.lowercased(byte) != at.pointee { return false }
+            at += 1
+        }
+        return true
     }
 
     /// The phrase for a status, for people who read the wire.
