@@ -310,6 +310,7 @@ def test_flood_of_handshakes(start, certificates, fact):
     assert stats(running)["handshakes"] >= sum(done)
 
 
+@pytest.mark.release
 def test_memory_of_an_idle_client(start, certificates, fact):
     running = start(merge(settings(certificates.server), {"websocket": {"max_clients": 2000}}))
     speaking = context()
