@@ -31,8 +31,10 @@ final class GatewayAccess: Sendable {
                 "auth.jwt_secret is the one that the gateway's published code uses: whoever has read it can make tokens. Set another one in the gateway, and here",
                 .configurationWarning, [.setting("auth.jwt_secret")])
         }
-        let options = AuthenticatorOptions(
+        var options = AuthenticatorOptions(
             secret: Secret(settings.auth.jwtSecret), issuer: settings.auth.jwtIssuer, databasePath: databasePath)
+        // The other half stays free for the shards, however many keys come at once.
+        options.limits.hashThreads = max(1, Socket.affinityCount / 2)
         if let present = authenticator.withLock({ $0 }) {
             present.apply(options)
             rules.checker = present

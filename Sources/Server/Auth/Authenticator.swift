@@ -8,10 +8,11 @@ import Synchronization
 
 /// Checks tokens and API keys against the gateway's database. Every method but `stop` may be called on any thread and returns at once.
 ///
-/// Four threads: `auth-read` reads the database, with a connection of its own; `auth-control` answers those who wait while a read
-/// hangs; two `auth-bcrypt` hash, at nice 10. Callers take one short lock; what is neither known nor plain to see waits for the threads.
+/// Its threads: `auth-read` reads the database, with a connection of its own; `auth-control` answers those who wait while a read
+/// hangs; `auth-bcrypt`, as many as `hashThreads` says, hash, at nice 10. Callers take one short lock; what is neither known nor plain to
+/// see waits for the threads.
 public final class Authenticator: Sendable {
-    private static let hashThreads = 2
+    private let hashThreads: Int
     private static let idleNanoseconds: UInt64 = 3_600_000_000_000
     private static let controlNanoseconds: UInt64 = 50_000_000
     /// How long a call waits for the gateway to finish writing.
@@ -33,6 +34,7 @@ public final class Authenticator: Sendable {
 
     public init(_ options: AuthenticatorOptions, clock: any Clock = SystemClock()) {
         self.clock = clock
+        hashThreads = max(1, options.limits.hashThreads)
         desk = Locked(CredentialDesk(options))
     }
 
@@ -44,7 +46,7 @@ public final class Authenticator: Sendable {
         guard !hasStarted.exchange(true, ordering: .relaxed) else { return nil }
         if let error = Thread.start(named: "auth-read", { self.readRows() }) { return error }
         if let error = Thread.start(named: "auth-control", { self.control() }) { return error }
-        for number in 0..<Authenticator.hashThreads {
+        for number in 0..<hashThreads {
             if let error = Thread.start(named: "auth-bcrypt-\(number)", { self.hash() }) { return error }
         }
         return nil
@@ -58,10 +60,10 @@ public final class Authenticator: Sendable {
         guard hasStarted.load(ordering: .relaxed) else { return }
         readBell.ring()
         controlBell.ring()
-        for _ in 0..<Authenticator.hashThreads { hashes.signal() }
+        for _ in 0..<hashThreads { hashes.signal() }
         interrupter.withLock { $0?.interrupt() }
         let deadline = DispatchTime.now() + .seconds(1)
-        for _ in 0..<(2 + Authenticator.hashThreads) where ended.wait(timeout: deadline) == .timedOut { return }
+        for _ in 0..<(2 + hashThreads) where ended.wait(timeout: deadline) == .timedOut { return }
     }
 
     /// Goes on with another secret, issuer, database or other limits; what was read of another database is forgotten.

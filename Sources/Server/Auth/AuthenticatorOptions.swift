@@ -30,6 +30,8 @@ public struct AuthenticatorLimits: Sendable, Equatable {
     public var waiting = 8192
     /// Keys that wait for bcrypt, each once however many wait for it. One more: busy.
     public var hashQueue = 2048
+    /// Threads for bcrypt, each of which fills a core while keys wait; a reload does not change their number.
+    public var hashThreads = 1
     /// Highest cost of a bcrypt hash; each step doubles the work, 14 is a second of a core.
     public var hashCost = 14
     /// For this long an accepted one is not read again.

@@ -182,6 +182,7 @@ final class AuthBench {
 
     init(_ path: String, _ change: (inout AuthenticatorOptions) -> Void = { _ in }) {
         var options = AuthenticatorOptions(secret: Secret(Keys.all.secret), issuer: Keys.all.issuer, databasePath: path)
+        options.limits.hashThreads = 2
         change(&options)
         self.options = options
         authenticator = Authenticator(options, clock: clock)
