@@ -62,6 +62,7 @@ class Bystanders:
         end = time.monotonic() + PATIENCE * 10
         while any(thread.is_alive() for thread in threads):
             self.listeners.poll(0.02)
+            assert self.publisher.error is None, "what it is measured with has ended"
             assert time.monotonic() < end, "the flood does not end"
         assert not errors, errors
 
@@ -347,8 +348,8 @@ def test_publishing_beyond_the_rate(bystanders, times, fact, tmp_path):
 
 def test_tickets(bystanders, times, fact, tmp_path):
     accounts, settings, good, _ = gateway(tmp_path)
-    crowd = bystanders(settings, headers=bearer(token(accounts.user())), admin=bearer(good))
     users = [token(accounts.user()) for _ in range(THREADS)]
+    crowd = bystanders(settings, headers=bearer(token(accounts.user())), admin=bearer(good))
     answers, begun = {"asked": [], "made up": [], "used": []}, time.monotonic()
 
     def flood(number, rounds):
@@ -373,11 +374,11 @@ def test_tickets(bystanders, times, fact, tmp_path):
 def test_bad_credentials(bystanders, times, fact, tmp_path):
     """Made-up tokens and keys, and stolen halves of keys, whose bcrypt hash is that of another: over HTTP, by subprotocol and by message."""
     accounts, settings, good, _ = gateway(tmp_path)
-    crowd = bystanders(settings, headers=bearer(token(accounts.user())), admin=bearer(good))
     user, wrong = accounts.user(), bcrypt("gla_another", 8)
     # Each is a key that the gateway knows by its digest, and costs a run of bcrypt.
     halves = [accounts.key(user, key_bcrypt=wrong)[0] for _ in range(THREADS * 8)]
     revoked, _ = accounts.key(user, active=0, revoked_at="2026-03-02 14:29:45+00:00")
+    crowd = bystanders(settings, headers=bearer(token(accounts.user())), admin=bearer(good))
     statuses = []
 
     def flood(number, rounds):

@@ -15,8 +15,9 @@ public final class Authenticator: Sendable {
     private let hashThreads: Int
     private static let idleNanoseconds: UInt64 = 3_600_000_000_000
     private static let controlNanoseconds: UInt64 = 50_000_000
-    /// How long a call waits for the gateway to finish writing.
-    private static let busyMilliseconds: Int32 = 500
+    /// How long a call waits for the gateway to finish writing: most of what a caller waits at all (`readMilliseconds`). A gateway whose disk
+    /// is slow holds its lock for as long as an fsync takes, again and again; who asks meanwhile is to be let in late, not sent away.
+    private static let busyMilliseconds: Int32 = 1500
 
     private let clock: any Clock
     private let desk: Locked<CredentialDesk>
