@@ -8,6 +8,10 @@ public enum Thread {
     /// Lets every other thread of the process go before the calling one (setpriority(2): on Linux a nice value is a thread's).
     public static func lowerPriority() { clinux_lower_priority() }
 
+    /// The calling thread no longer interrupts another one when it is woken: it runs when that one sleeps or has used up its slice, and then
+    /// finds more to do at once (SCHED_BATCH of sched(7)). Its share of a core stays as it was; where the kernel forbids it, so does the rest.
+    public static func waitForOthers() { _ = clinux_wait_for_others() }
+
     private final class Start {
         let name: String
         let body: @Sendable () -> Void

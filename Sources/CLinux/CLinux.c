@@ -103,3 +103,8 @@ void clinux_wake_in_time(unsigned long nanoseconds) { prctl(PR_SET_TIMERSLACK, n
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 void clinux_lower_priority(void) { setpriority(PRIO_PROCESS, 0, 10); }
+
+int clinux_wait_for_others(void) {
+    struct sched_param none = {0};
+    return pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+}

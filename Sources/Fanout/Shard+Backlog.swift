@@ -11,13 +11,24 @@ extension Shard {
     /// From `sequence` on the client is fed from history.
     @discardableResult
     func setBehind(_ client: UnsafeMutablePointer<Client>, from sequence: UInt64) -> Backlog {
-        if !client.pointee.flags.contains(.behind) { metrics.countBehind(1) }
-        client.pointee.flags.insert(.behind)
+        if !client.pointee.flags.contains(.behind) {
+            client.pointee.flags.insert(.behind)
+            metrics.countBehind(1)
+            client.pointee.group?.takeUnretainedValue().behind += 1
+        }
         client.pointee.cursor = sequence
         if let backlog = client.pointee.details.backlog { return backlog }
         let backlog = Backlog(from: sequence)
         client.pointee.details.backlog = backlog
         return backlog
+    }
+
+    /// From now on the client is fed by the fan-out.
+    private func setLevel(_ client: UnsafeMutablePointer<Client>) {
+        guard client.pointee.flags.contains(.behind) else { return }
+        client.pointee.flags.remove(.behind)
+        metrics.countBehind(-1)
+        client.pointee.group?.takeUnretainedValue().behind -= 1
     }
 
     /// Feeds a client whose ring is empty from history, from its cursor on, as much as one round allows.
@@ -33,8 +44,7 @@ extension Shard {
             if client.pointee.flags.contains(.ended) { return }
             let present = client.pointee.group?.takeUnretainedValue().evaluator
             if client.pointee.cursor >= cursor || present == nil && backlog.stretches.isEmpty {
-                client.pointee.flags.remove(.behind)
-                metrics.countBehind(-1)
+                setLevel(client)
                 client.pointee.details.backlog = nil
                 if client.pointee.flags.contains(.draining) { farewell(index) }
                 return
@@ -145,7 +155,6 @@ extension Shard {
         ledger.add(.abandoned, backlog.owed)
         client.pointee.details.backlog = nil
         client.pointee.details.loss = nil
-        if client.pointee.flags.contains(.behind) { metrics.countBehind(-1) }
-        client.pointee.flags.remove(.behind)
+        setLevel(client)
     }
 }

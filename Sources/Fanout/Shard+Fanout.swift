@@ -32,7 +32,13 @@ extension Shard {
             ensureFrames(of: segment, upTo: range.upperBound)
             runs.removeAll(keepingCapacity: true)
             let heard = group.collect(range, of: segment, into: &runs)
-            if !heard.isEmpty { hand(runs, heard, range, of: segment, to: group) }
+            if heard.isEmpty { continue }
+            if runs.isEmpty, group.behind == 0 {
+                ledger.add(.offered, heard, times: group.members.count)
+                ledger.add(.filtered, heard, times: group.members.count)
+            } else {
+                hand(runs, heard, range, of: segment, to: group)
+            }
         }
     }
 

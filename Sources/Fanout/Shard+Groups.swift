@@ -79,14 +79,17 @@ extension Shard {
             groups[audience] = group
             groupList.append(group)
         }
-        client(index).pointee.groupPosition = group.add(index)
-        client(index).pointee.group = Unmanaged.passUnretained(group)
+        let client = client(index)
+        client.pointee.groupPosition = group.add(index)
+        client.pointee.group = Unmanaged.passUnretained(group)
+        if client.pointee.flags.contains(.behind) { group.behind += 1 }
     }
 
     private func leaveGroup(_ index: UInt32) {
         let client = client(index)
         guard let group = client.pointee.group?.takeUnretainedValue() else { return }
         let position = client.pointee.groupPosition
+        if client.pointee.flags.contains(.behind) { group.behind -= 1 }
         if let moved = group.remove(at: position) { self.client(moved).pointee.groupPosition = position }
         client.pointee.group = nil
         if group.members.isEmpty {

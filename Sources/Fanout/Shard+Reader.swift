@@ -36,7 +36,9 @@ extension Shard {
                 metrics.received(count)
                 if !admitBytes(count, of: index) { return }
                 take(UnsafeMutableRawBufferPointer(rebasing: readBuffer[0..<count]), from: index)
-                // Not stopping at a short read: a FIN may have come with the data, and its edge is this one.
+                // A short read has emptied the socket: what comes now is a new edge (epoll(7)). But an end that was behind the data has had its
+                // edge, and records of TLS may be in its library.
+                if count < readBuffer.count, client.pointee.flags.isDisjoint(with: [.hungUp, .tls]) { return }
                 continue
             }
             if count == 0 {

@@ -11,8 +11,9 @@ import Synchronization
 /// One shard. Everything below belongs to `queue`; other threads speak to it by `post`, `adopt` and `ringDoorbell` only.
 ///
 /// Sockets are watched edge-triggered by the shard's own epoll, which one Dispatch source watches in turn: a wake-up is paid
-/// once per round and not per socket. After a round the shard lingers in `epoll_wait` for two milliseconds, which spares the
-/// whole way through Dispatch where messages follow each other.
+/// once per round and not per socket. After a round the shard rests in `epoll_wait` for two milliseconds before it gives up its queue,
+/// and what others post comes by a mailbox that it looks into: so the way through Dispatch, which is two context switches and as much
+/// as four sends, is paid by the first message after a pause only.
 public final class Shard: @unchecked Sendable {  // Sendable because all mutable state is used on `queue` only.
     public let number: Int
     public let queue: DispatchQueue
@@ -25,23 +26,23 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     let delegate: any ConnectionDelegate
 
     // MARK: for other threads
-    /// Posted blocks that have not begun. Writers: any thread (add), the queue (subtract). Sequentially consistent with `isLingering`:
-    /// either the poster sees the lingering and wakes it, or the shard sees the block and does not linger.
-    private let pending = Atomic<Int>(0)
-    private let isLingering = Atomic<Bool>(false)
-    /// A round of fan-out is posted already.
+    private let mailbox: Mailbox
+    /// A round of fan-out is asked for already.
     private let bell = Atomic<Bool>(false)
     /// The heartbeat loop's last beat that this shard answered.
     let answeredBeat = Atomic<UInt64>(0)
 
     // MARK: kernel
     private let epoll: Int32
-    private let wakeUp: Int32
     private var source: (any DispatchSourceRead)?
     private var timer: (any DispatchSourceTimer)?
     private let events = UnsafeMutablePointer<epoll_event>.allocate(capacity: Shard.eventsMax)
     private static let eventsMax = 256
-    private static let wakeUpToken = UInt64.max
+    private static let mailboxToken = UInt64.max
+    private static let roundsMax = 64
+    private static let restMilliseconds: Int32 = 2
+    /// What was taken out of the mailbox; empty but for the time of a round.
+    private var posted: [Mailbox.Block] = []
 
     // MARK: table of connections
     static let chunkSize = 256
@@ -87,7 +88,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     let wheel = UnsafeMutablePointer<UInt32>.allocate(capacity: Wheel.buckets)
     var tick: UInt32 = 1
     let tickOrigin: UInt64
-    var random: SystemRandomNumberGenerator = SystemRandomNumberGenerator()
+    /// Spreads pings and goodbyes.
+    var random = SeededRandom(seed: .random(in: .min ... .max))
 
     /// - Throws: `SystemError` where the kernel gives no epoll or eventfd.
     public init(number: Int, hub: Hub, delegate: any ConnectionDelegate) throws(SystemError) {
@@ -99,14 +101,13 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         slots = SlotPool(spans: limits.ringSpansMax + 32)
         wheel.initialize(repeating: Wheel.none, count: Wheel.buckets)
         tickOrigin = hub.clock.monotonic()
+        mailbox = try Mailbox()
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard epoll >= 0 else { throw SystemError("epoll_create1") }
-        wakeUp = clinux_eventfd()
-        guard wakeUp >= 0 else { throw SystemError("eventfd") }
         var event = epoll_event()
         event.events = clinux_EPOLLIN | clinux_EPOLLET
-        event.data.u64 = Shard.wakeUpToken
-        guard epoll_ctl(epoll, EPOLL_CTL_ADD, wakeUp, &event) == 0 else { throw SystemError("epoll_ctl") }
+        event.data.u64 = Shard.mailboxToken
+        guard epoll_ctl(epoll, EPOLL_CTL_ADD, mailbox.descriptor, &event) == 0 else { throw SystemError("epoll_ctl") }
     }
 
     /// Starts serving. Once, after the hub knows all shards.
@@ -152,28 +153,20 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     // MARK: from other threads
 
-    /// Runs `body` on the shard's queue; any thread.
+    /// Runs `body` on the shard's queue, after what was posted before; any thread.
     public func post(_ body: @escaping @Sendable (Shard) -> Void) {
-        pending.add(1, ordering: .sequentiallyConsistent)
-        queue.async { [self] in
-            pending.subtract(1, ordering: .sequentiallyConsistent)
-            body(self)
-            finishRound()
-        }
-        if isLingering.load(ordering: .sequentiallyConsistent) {
-            var one: UInt64 = 1
-            _ = write(wakeUp, &one, 8)
-        }
+        mailbox.leave(body)
+        call()
     }
 
     /// Says that history has grown; any thread. Rings until the shard comes are one.
     func ringDoorbell() {
         if bell.exchange(true, ordering: .acquiringAndReleasing) { return }
-        post { shard in
-            // An exchange, not a store: it reads what the ringers wrote, and so sees the events that they rang for.
-            _ = shard.bell.exchange(false, ordering: .acquiringAndReleasing)
-            shard.fanOut()
-        }
+        call()
+    }
+
+    private func call() {
+        if mailbox.call() { queue.async { [self] in serve() } }
     }
 
     /// Hands over a connection; any thread.
@@ -190,33 +183,38 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     private func serve() {
         assertOwned()
-        // Bounded, so that the timer and posted blocks get their turn.
-        for _ in 0..<64 {
-            let count = epoll_wait(epoll, events, Int32(Shard.eventsMax), 0)
+        if mailbox.wake() { takePosted() }
+        // Bounded, so that the timer gets its turn.
+        for _ in 0..<Shard.roundsMax {
+            let rests = mailbox.rest()
+            let count = epoll_wait(epoll, events, Int32(Shard.eventsMax), rests ? Shard.restMilliseconds : 0)
+            // Before anything is done: what is posted from here on, by the connections of this very round too, needs no waking.
+            let isCalled = mailbox.wake()
             dispatch(count)
+            if mailbox.wake() || isCalled { takePosted() }
             finishRound()
-            if count == Shard.eventsMax { continue }
-            isLingering.store(true, ordering: .sequentiallyConsistent)
-            var late: Int32 = 0
-            if pending.load(ordering: .sequentiallyConsistent) == 0 {
-                late = epoll_wait(epoll, events, Int32(Shard.eventsMax), 2)
-            }
-            isLingering.store(false, ordering: .sequentiallyConsistent)
-            guard late > 0 else { return }
-            dispatch(late)
-            finishRound()
-            if pending.load(ordering: .sequentiallyConsistent) > 0 { return }
+            if rests, count == 0, !isCalled, mailbox.idle() { return }
         }
+        _ = mailbox.call()
+        queue.async { [self] in serve() }
+    }
+
+    /// Does what was posted, and hands out what was published: all that the round has taken in, at once.
+    private func takePosted() {
+        mailbox.takeAll(&posted)
+        for block in posted {
+            block(self)
+            finishRound()
+        }
+        posted.removeAll(keepingCapacity: true)
+        // An exchange, not a store: it reads what the ringers wrote, and so sees the events that they rang for.
+        if bell.exchange(false, ordering: .acquiringAndReleasing) { fanOut() }
     }
 
     private func dispatch(_ count: Int32) {
         for position in 0..<Int(max(count, 0)) {
             let event = events[position]
-            if event.data.u64 == Shard.wakeUpToken {
-                var value: UInt64 = 0
-                _ = read(wakeUp, &value, 8)
-                continue
-            }
+            if event.data.u64 == Shard.mailboxToken { continue }
             let index = UInt32(truncatingIfNeeded: event.data.u64)
             guard Int(index) < places.count, places[Int(index)].isTaken,
                 places[Int(index)].generation == UInt32(truncatingIfNeeded: event.data.u64 >> 32)
@@ -226,6 +224,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
                 client.pointee.flags.remove(.blocked)
                 drain(index)
             }
+            if event.events & (clinux_EPOLLRDHUP | clinux_EPOLLHUP | clinux_EPOLLERR) != 0 { client.pointee.flags.insert(.hungUp) }
             if event.events & (clinux_EPOLLIN | clinux_EPOLLRDHUP | clinux_EPOLLHUP | clinux_EPOLLERR) != 0,
                 !client.pointee.flags.contains(.ended)
             {
@@ -323,9 +322,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             answer(index, .error(503, "too many connections", fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
         } else if speaksTLS {
             beginTLS(index)
-        } else {
-            receive(index)
         }
+        // What has come already is an event of the epoll.
     }
 
     private func takePlace() -> UInt32? {

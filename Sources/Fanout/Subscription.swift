@@ -98,6 +98,8 @@ final class Group {
     let evaluator: Evaluator
     /// Client indices; a client knows its position, so that it leaves in O(1).
     private(set) var members: [UInt32] = []
+    /// Members that are behind. Where there is none, a batch of which nothing passes is counted and not handed out.
+    var behind = 0
     /// Where the next round starts, so that no client is always the last.
     var turn = 0
 

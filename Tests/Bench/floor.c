@@ -1,5 +1,6 @@
 // The floor: what a fan-out over WebSocket costs when the server does nothing but send ready frames. One thread, one epoll. It knows no JSON,
-// no channels, no filters, no timers; what it is given is cut at line feeds and framed, and every client gets every frame.
+// no channels, no timers; what it is given is cut at line feeds and framed, and every client gets every frame. Clients that name another
+// component than c0 in their address get none: they stand for those whose filters let nothing through, which here costs nothing.
 //
 //   floor each|log PORT [PAD]
 //
@@ -35,6 +36,7 @@ struct connection {
     uint32_t rest;         // of a client, in mode each: bytes of a frame that was begun
     int32_t place;         // of a client: where it is in `clients`; -1 for all others
     int8_t waits;          // for writability
+    int8_t is_idle;        // a client that gets nothing
     uint32_t held;         // of what is no client: bytes of a request that is not whole
     unsigned char *bytes;  // of what is no client
     uint32_t unsaid;       // of a publisher: bytes of answers that its socket has not taken; nothing is read from it meanwhile
@@ -134,8 +136,13 @@ static void upgrade(int fd, const unsigned char *request, size_t count) {
                       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", accept);
     struct connection *c = &connections[fd];
     free(c->bytes);
-    *c = (struct connection){.cursor = head, .place = client_count};
-    clients[client_count++] = fd;
+    const char *component = memmem(request, strcspn((const char *)request, "\r"), "component=", 10);
+    if (component && strncmp(component + 10, "c0 ", 3) != 0) {
+        *c = (struct connection){.place = -1, .is_idle = 1};
+    } else {
+        *c = (struct connection){.cursor = head, .place = client_count};
+        clients[client_count++] = fd;
+    }
     if (send(fd, text, (size_t)length, MSG_NOSIGNAL) != length) drop(fd);
 }
 
@@ -186,7 +193,7 @@ static ssize_t requests(int fd, const unsigned char *bytes, size_t count) {
 
 static void readable(int fd) {
     struct connection *c = &connections[fd];
-    if (c->place >= 0) {
+    if (c->place >= 0 || c->is_idle) {
         // Pongs and goodbyes; a goodbye is followed by an end.
         if (recv(fd, input, sizeof input, 0) == 0) drop(fd);
         return;
@@ -200,7 +207,7 @@ static void readable(int fd) {
     size_t total = c->held + (size_t)count;
     ssize_t used = requests(fd, input, total);
     if (used < 0) { drop(fd); return; }
-    if (c->place >= 0) return;
+    if (c->place >= 0 || c->is_idle) return;
     free(c->bytes);
     c->held = (uint32_t)(total - (size_t)used);
     c->bytes = c->held ? malloc(c->held) : NULL;

@@ -1,6 +1,7 @@
 """The Debian package on a minimal machine: what an administrator does with it, and what is there afterwards."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -331,17 +332,20 @@ def test_the_unit_is_restricted(installed):
 
 
 def test_replays_give_way(installed):
-    """Threads of replays have nice 10, all others what they had: the system calls for that are allowed."""
+    """Threads of replays have nice 10, all others what they had, and those that take connections do not interrupt: the system calls for that are
+    allowed."""
     machine = installed
     put_database(machine)
     wait_until(lambda: works(machine, "requests"), lambda: f"the database is read: {machine.get('/ready')}")
     machine.python("from support.ws import WebSocket\n"
                    "with WebSocket(8080, '/ws/requests?since=48h') as client: client.receive_until('caught_up')\n")
     pid = machine.show("MainPID")
-    threads = [line.rsplit(" ", 1) for line in machine.run(
-        "sh", "-c", f"for t in /proc/{pid}/task/*; do echo \"$(cat $t/comm) $(cut -d')' -f2 $t/stat | cut -d' ' -f18)\"; done").splitlines()]
-    assert {nice for name, nice in threads if name == "replay"} == {"10"}, threads
-    assert {nice for name, nice in threads if name in ("goleapai-ws", "sampler", "acceptor-0", "journal")} == {"0"}, threads
+    threads = [line.rsplit(" ", 2) for line in machine.run(
+        "sh", "-c", f"for t in /proc/{pid}/task/*; do echo \"$(cat $t/comm) $(cut -d')' -f2 $t/stat | cut -d' ' -f18,40)\"; done").splitlines()]
+    policies = {name: int(policy) for name, _, policy in threads}
+    assert policies["acceptor-0"] == os.SCHED_BATCH and policies["sampler"] == os.SCHED_OTHER, threads
+    assert {nice for name, nice, _ in threads if name == "replay"} == {"10"}, threads
+    assert {nice for name, nice, _ in threads if name in ("goleapai-ws", "sampler", "acceptor-0", "journal")} == {"0"}, threads
 
 
 def test_credential(installed):

@@ -17,6 +17,7 @@ static const uint32_t clinux_EPOLLRDHUP = EPOLLRDHUP;
 static const uint32_t clinux_EPOLLHUP = EPOLLHUP;
 static const uint32_t clinux_EPOLLERR = EPOLLERR;
 static const uint32_t clinux_EPOLLET = 1u << 31;
+static const uint32_t clinux_EPOLLEXCLUSIVE = 1u << 28;
 /// Of poll(2); the same bit as EPOLLRDHUP.
 static const int16_t clinux_POLLRDHUP = 0x2000;
 
@@ -49,6 +50,8 @@ int clinux_affinity_count(void);
 uint64_t clinux_raise_descriptor_limit(void);
 /// Nice value 10 for the calling thread.
 void clinux_lower_priority(void);
+/// SCHED_BATCH for the calling thread. 0, or an error number.
+int clinux_wait_for_others(void);
 /// memmem(3): where `needle` begins, or NULL.
 const void *clinux_find(const void *bytes, size_t count, const void *needle, size_t needle_count);
 /// PR_SET_TIMERSLACK: how late, in nanoseconds, the calling thread may be woken by a time-out; 50,000 without this.

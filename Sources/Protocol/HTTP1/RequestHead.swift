@@ -61,18 +61,26 @@ public struct RequestHead: Sendable {
         }
     }
 
+    /// Whether a comma-separated list has an element, which is given in lower case.
+    public func hasToken(_ lowercasedToken: String, in lowercasedName: String) -> Bool {
+        for field in fields where field.name == lowercasedName {
+            let isAlone = field.value.utf8.elementsEqual(lowercasedToken.utf8) { HTTPSyntax.lowercased($0) == $1 }
+            if isAlone { return true }
+        }
+        return tokens(lowercasedName).contains(lowercasedToken)
+    }
+
     /// The value of the first query parameter of this name.
     public func parameter(_ name: String) -> String? { query.first { $0.name == name }?.value }
 
     /// Whether the client wants the connection kept after the answer (RFC 9112 §9.3).
     public var keepsAlive: Bool {
         if first("connection") == nil { return minorVersion >= 1 }
-        let options = tokens("connection")
-        return !options.contains("close") && (minorVersion >= 1 || options.contains("keep-alive"))
+        return !hasToken("close", in: "connection") && (minorVersion >= 1 || hasToken("keep-alive", in: "connection"))
     }
 
     /// Whether the client waits for `100 Continue` before it sends the body.
     public var expectsContinue: Bool {
-        minorVersion >= 1 && body != .none && body != .length(0) && first("expect") != nil && tokens("expect").contains("100-continue")
+        minorVersion >= 1 && body != .none && body != .length(0) && hasToken("100-continue", in: "expect")
     }
 }

@@ -14,7 +14,7 @@ public enum Handshake {
 
     /// Whether a request asks for a WebSocket at all, well or badly.
     public static func isUpgrade(_ head: RequestHead) -> Bool {
-        head.tokens("connection").contains("upgrade") && head.tokens("upgrade").contains("websocket")
+        head.hasToken("upgrade", in: "connection") && head.hasToken("websocket", in: "upgrade")
     }
 
     /// Checks an upgrade request (RFC 6455 §4.2.1).

@@ -1,21 +1,9 @@
-// Numbers that look like chance and come again with the same seed.
+// Distributions that made-up traffic follows.
 
+import Base
 import Glibc
 
-/// SplitMix64 (Steele, Lea, Flood 2014): small, quick, and good enough for made-up traffic.
-struct SeededRandom: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
+extension SeededRandom {
     /// Uniform in 0..<1.
     mutating func unit() -> Double { Double(next() >> 11) * 0x1p-53 }
 
