@@ -73,17 +73,13 @@ public enum MessageType {
 public enum Severity: UInt8, CaseIterable, Sendable {
     case debug, info, warn, error, fatal, panic
 
-    public init?(name: some Collection<UInt8>) {
-        guard let text = String(validating: name, as: UTF8.self) else { return nil }
-        switch text {
-        case "debug", "trace": self = .debug
-        case "info": self = .info
-        case "warn", "warning": self = .warn
-        case "error": self = .error
-        case "fatal": self = .fatal
-        case "panic": self = .panic
-        default: return nil
-        }
+    private static let names: [(name: StaticString, severity: Severity)] = [
+        ("debug", .debug), ("trace", .debug), ("info", .info), ("warn", .warn), ("warning", .warn), ("error", .error), ("fatal", .fatal), ("panic", .panic),
+    ]
+
+    public init?(name: UnsafeRawBufferPointer) {
+        guard let known = Severity.names.first(where: { name.equals($0.name) }) else { return nil }
+        self = known.severity
     }
 
     var bit: UInt8 { 1 << rawValue }

@@ -8,35 +8,35 @@ extension Segment {
     /// its thread); the caller has checked `fits` with `Segment.bytesNeeded`.
     /// - Parameter id: epoch and sequence of its id; nil for an event of before, which has none.
     func add(_ draft: EventDraft, id: (epoch: Epoch, sequence: UInt64)?, published: UInt64) {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(draft.data.count + 160)
-        bytes.append(contentsOf: #"{"type":"#.utf8)
-        var writer = JSONWriter()
+        let start = bytesUsed
+        put(#"{"type":"#)
+        var writer = JSONWriter(reserving: 48)
         writer.string(draft.type)
-        bytes.append(contentsOf: writer.bytes)
+        put(writer.bytes)
         if let id {
-            bytes.append(contentsOf: #","id":""#.utf8)
-            bytes.append(contentsOf: id.epoch.utf8)
-            bytes.append(UInt8(ascii: "-"))
-            bytes.append(contentsOf: String(id.sequence).utf8)
-            bytes.append(UInt8(ascii: "\""))
+            put(#","id":""#)
+            put(id.epoch.utf8)
+            put("-")
+            writer.removeAll()
+            writer.int(id.sequence)
+            put(writer.bytes)
+            put("\"")
         }
-        bytes.append(contentsOf: #","timestamp":""#.utf8)
+        put(#","timestamp":""#)
         withUnsafeTemporaryAllocation(byteCount: 24, alignment: 1) { text in
             draft.timestamp.write(rfc3339: text)
-            bytes.append(contentsOf: text)
+            _ = write(UnsafeRawBufferPointer(text))
         }
-        bytes.append(UInt8(ascii: "\""))
+        put("\"")
         if MessageType.ofChannel[draft.type] == nil {
-            bytes.append(contentsOf: #","channel":""#.utf8)
-            bytes.append(contentsOf: draft.channel.name.utf8)
-            bytes.append(UInt8(ascii: "\""))
+            put(#","channel":""#)
+            put(Array(draft.channel.name.utf8))
+            put("\"")
         }
-        bytes.append(contentsOf: #","data":"#.utf8)
-        let dataOffset = bytes.count
-        bytes.append(contentsOf: draft.data)
-        bytes.append(UInt8(ascii: "}"))
-        let json = bytes.withUnsafeBytes { write($0) }
+        put(#","data":"#)
+        let data = draft.data.withUnsafeBytes { write($0) }
+        put("}")
+        let json = FieldRange(offset: UInt32(start), length: UInt32(bytesUsed - start))
 
         var entry = EventEntry(
             json: json, timestamp: draft.timestamp.microseconds, published: published, latency: EventEntry.noLatency,
@@ -54,12 +54,11 @@ extension Segment {
             entry.entrySequence = sequence
         }
         if draft.data.first == UInt8(ascii: "{") {
-            let base = Int(json.offset) + dataOffset
-            draft.data.withUnsafeBytes { data in
-                JSONScanner.members(of: data) { key, value in
+            draft.data.withUnsafeBytes { bytes in
+                JSONScanner.members(of: bytes) { key, value in
                     index(
-                        UnsafeRawBufferPointer(rebasing: data[key]), UnsafeRawBufferPointer(rebasing: data[value]),
-                        at: base + value.lowerBound, into: &entry)
+                        UnsafeRawBufferPointer(rebasing: bytes[key]), UnsafeRawBufferPointer(rebasing: bytes[value]),
+                        at: Int(data.offset) + value.lowerBound, into: &entry)
                 }
             }
         }
@@ -75,35 +74,38 @@ extension Segment {
     private func index(_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer, at offset: Int, into entry: inout EventEntry) {
         // The first of several equal keys counts, as everywhere in this project.
         switch key.count {
-        case 5 where key.elementsEqual("level".utf8):
+        case 5 where key.equals("level"):
             guard entry.flags & EventEntry.hasLevel == 0, value.first == UInt8(ascii: "\"") else { return }
             entry.flags |= EventEntry.hasLevel
             // An unknown severity passes no filter that names some.
-            entry.severity = Severity(name: JSONScanner.unescape(value))?.bit ?? 0
-        case 7 where key.elementsEqual("success".utf8):
+            entry.severity = JSONScanner.unescape(value).withUnsafeBytes { Severity(name: $0) }?.bit ?? 0
+        case 7 where key.equals("success"):
             guard entry.flags & EventEntry.hasSuccess == 0 else { return }
             entry.flags |= EventEntry.hasSuccess | (value.elementsEqual("false".utf8) ? EventEntry.isFailure : 0)
-        case 7 where key.elementsEqual("message".utf8): set(\.message, value, offset, &entry)
-        case 7 where key.elementsEqual("user_id".utf8): set(\.userID, value, offset, &entry)
-        case 8 where key.elementsEqual("model_id".utf8): set(\.modelID, value, offset, &entry)
-        case 9 where key.elementsEqual("component".utf8): set(\.component, value, offset, &entry)
-        case 10 where key.elementsEqual("request_id".utf8): set(\.requestID, value, offset, &entry)
-        case 10 where key.elementsEqual("latency_ms".utf8):
+        case 7 where key.equals("message"): set(&entry.message, value, offset)
+        case 7 where key.equals("user_id"): set(&entry.userID, value, offset)
+        case 8 where key.equals("model_id"): set(&entry.modelID, value, offset)
+        case 9 where key.equals("component"): set(&entry.component, value, offset)
+        case 10 where key.equals("request_id"): set(&entry.requestID, value, offset)
+        case 10 where key.equals("latency_ms"):
             guard entry.latency == EventEntry.noLatency, let number = Double(String(decoding: value, as: UTF8.self)) else { return }
             entry.latency = Int64(exactly: number.rounded(.down)) ?? (number < 0 ? Int64.min + 1 : Int64.max)
-        case 11 where key.elementsEqual("provider_id".utf8): set(\.providerID, value, offset, &entry)
+        case 11 where key.equals("provider_id"): set(&entry.providerID, value, offset)
         default: break
         }
     }
 
-    private func set(
-        _ field: WritableKeyPath<EventEntry, FieldRange>, _ literal: UnsafeRawBufferPointer, _ offset: Int, _ entry: inout EventEntry
-    ) {
-        guard !entry[keyPath: field].isPresent, literal.count >= 2, literal.first == UInt8(ascii: "\"") else { return }
+    private func set(_ field: inout FieldRange, _ literal: UnsafeRawBufferPointer, _ offset: Int) {
+        guard !field.isPresent, literal.count >= 2, literal.first == UInt8(ascii: "\"") else { return }
         if literal.contains(UInt8(ascii: "\\")) {
-            entry[keyPath: field] = JSONScanner.unescape(literal).withUnsafeBytes { write($0) }
+            field = JSONScanner.unescape(literal).withUnsafeBytes { write($0) }
         } else {
-            entry[keyPath: field] = FieldRange(offset: UInt32(offset + 1), length: UInt32(literal.count - 2))
+            field = FieldRange(offset: UInt32(offset + 1), length: UInt32(literal.count - 2))
         }
     }
+
+    /// Appends to the message in the making.
+    private func put(_ text: StaticString) { text.withUTF8Buffer { _ = write(UnsafeRawBufferPointer($0)) } }
+
+    private func put(_ bytes: [UInt8]) { bytes.withUnsafeBytes { _ = write($0) } }
 }

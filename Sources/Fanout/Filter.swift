@@ -123,7 +123,7 @@ public struct Filters: Hashable, Sendable {
         let names = text.split(separator: ",", omittingEmptySubsequences: false)
         var bits: UInt8 = 0
         for name in names {
-            guard let severity = Severity(name: name.utf8) else {
+            guard let severity = Array(name.utf8).withUnsafeBytes({ Severity(name: $0) }) else {
                 throw FilterError("level '\(ForeignText.shown(text))' is not made of debug, info, warn, error, fatal, panic")
             }
             bits |= names.count == 1 ? severity.andWorse : severity.bit

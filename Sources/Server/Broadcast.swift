@@ -226,11 +226,11 @@ final class Broadcast: Sendable {
             JSONScanner.members(of: bytes) { key, value in
                 let name = UnsafeRawBufferPointer(rebasing: bytes[key])
                 let text = UnsafeRawBufferPointer(rebasing: bytes[value])
-                if name.elementsEqual("channel".utf8) {
+                if name.equals("channel") {
                     if channelText == nil { channelText = text.first == 34 ? JSONScanner.unescape(text) : [] }
-                } else if name.elementsEqual("type".utf8) {
+                } else if name.equals("type") {
                     if typeText == nil { typeText = text.first == 34 ? JSONScanner.unescape(text) : [] }
-                } else if name.elementsEqual("data".utf8), data == nil {
+                } else if name.equals("data"), data == nil {
                     data = Array(text)
                 }
             }

@@ -154,20 +154,32 @@ def f(lab):
         with lab.daemon() as server:
             return lab.bench(server, clients=19_000, rate=1, size=size(250))
 
-    def some():
-        with lab.daemon() as server:
-            return lab.bench(server, clients=19_000, rate=100, size=size(250), filter="component=c{n%100}", event="component=c0")
+    def some(make):
+        def run():
+            with make() as server:
+                return lab.bench(server, clients=19_000, rate=100, size=size(250), filter="component=c{n%100}", event="component=c0")
 
-    def few():
-        with lab.daemon() as server:
-            return lab.bench(server, clients=190, rate=100, size=size(250), filter="component=c0")
+        return run
 
-    everybody, some, few = in_turns(lab, everybody, some, few)
+    def few(make):
+        def run():
+            with make() as server:
+                return lab.bench(server, clients=190, rate=100, size=size(250), filter="component=c0")
+
+        return run
+
+    # The floor sends to the same clients and decides nothing: what the 18,810 others cost is the kernel's.
+    def floor():
+        return lab.floor("each")
+
+    everybody, some, few, floor_some, floor_few = in_turns(lab, everybody, some(lab.daemon), few(lab.daemon), some(floor), few(floor))
+    ratio = some["server"]["cpu_us_per_event"] / few["server"]["cpu_us_per_event"]
     return {
         "events lost, told or not": Value(sum(found["deliveries"]["told_lost"] + found["deliveries"]["lost"] for found in (everybody, some)), at_most=0),
         "CPU per delivery to all, µs": Value(cpu(everybody)),
         "CPU per event to 1 %, beside 190 clients alone, µs": Ratio(
             some["server"]["cpu_us_per_event"], few["server"]["cpu_us_per_event"], at_most=1.2),
+        "that ratio, beside the floor's": Ratio(ratio, floor_some["server"]["cpu_us_per_event"] / floor_few["server"]["cpu_us_per_event"], at_most=1.1),
     }
 
 
@@ -332,9 +344,20 @@ def l(lab):
 
         return measure
 
-    hundred, thousand, ten_thousand, two = in_turns(lab, run(100), run(1000), run(10_000), run(1000, 2))
+    # Also what the kernel does costs more with more sockets: the floor shows how much.
+    def floor(clients):
+        def measure():
+            with lab.floor("each") as server:
+                return cpu(lab.bench(server, clients=clients, rate=100_000 // clients, size=size(250)))
+
+        return measure
+
+    hundred, thousand, ten_thousand, two, floor_hundred, floor_thousand, floor_ten_thousand = in_turns(
+        lab, run(100), run(1000), run(10_000), run(1000, 2), floor(100), floor(1000), floor(10_000))
     return {
         "CPU per delivery, 1000 clients beside 100, µs": Ratio(thousand, hundred, at_most=1.2),
         "CPU per delivery, 10,000 clients beside 100, µs": Ratio(ten_thousand, hundred, at_most=1.2),
+        "growth from 100 to 1000 clients, beside the floor's": Ratio(thousand / hundred, floor_thousand / floor_hundred, at_most=1.1),
+        "growth from 100 to 10,000 clients, beside the floor's": Ratio(ten_thousand / hundred, floor_ten_thousand / floor_hundred, at_most=1.1),
         "CPU per delivery, 2 shards beside 1, µs": Ratio(two, thousand, at_most=1.2),
     }

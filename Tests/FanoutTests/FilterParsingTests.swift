@@ -172,5 +172,5 @@ import Testing
         ("fatal", .fatal),
         ("panic", .panic), ("ERROR", nil), ("", nil), ("err", nil),
     ])
-    func severityNames(name: String, severity: Severity?) { #expect(Severity(name: name.utf8) == severity) }
+    func severityNames(name: String, severity: Severity?) { #expect(Array(name.utf8).withUnsafeBytes { Severity(name: $0) } == severity) }
 }

@@ -59,7 +59,9 @@ public struct Response: Sendable {
         for (name, value) in fields where Response.isUsable(name) {
             bytes.append(contentsOf: name.utf8)
             bytes.append(contentsOf: ": ".utf8)
-            for byte in value.utf8 { bytes.append(byte < 0x20 || byte == 0x7F ? 0x20 : byte) }
+            let first = bytes.count
+            bytes.append(contentsOf: value.utf8)
+            for index in first..<bytes.count where bytes[index] < 0x20 || bytes[index] == 0x7F { bytes[index] = 0x20 }
             bytes.append(contentsOf: "\r\n".utf8)
             if Response.isEqual(name, "upgrade") { upgrades = true }
         }

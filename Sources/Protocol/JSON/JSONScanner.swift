@@ -1,5 +1,7 @@
 // JSON that is passed on rather than understood: validated, freed of insignificant white space, and cut at its members.
 
+import Base
+
 /// Works on JSON texts in place. Nothing here keeps state; all offsets count from the beginning of the input given.
 public enum JSONScanner {
     /// Validates one value and appends it to `out` without insignificant white space; strings and numbers stay byte for byte.
@@ -112,11 +114,10 @@ public enum JSONScanner {
 
     /// Whether a member's name, as `members` gives it, is this one.
     public static func isKey(_ key: UnsafeRawBufferPointer, _ name: StaticString) -> Bool {
-        name.withUTF8Buffer { wanted in
-            if key.count == wanted.count, key.elementsEqual(wanted) { return true }
-            // An escape is longer than what it stands for.
-            return key.count > wanted.count && key.contains(UInt8(ascii: "\\")) && unescapeContent(key).elementsEqual(wanted)
-        }
+        if key.equals(name) { return true }
+        // An escape is longer than what it stands for.
+        guard key.count > name.utf8CodeUnitCount, key.contains(UInt8(ascii: "\\")) else { return false }
+        return name.withUTF8Buffer { unescapeContent(key).elementsEqual($0) }
     }
 
     /// Behind the string whose opening quote is at `p`; at most `end`.

@@ -17,9 +17,17 @@ public struct JSONWriter: Sendable {
     public mutating func beginArray() { open(UInt8(ascii: "[")) }
     public mutating func endArray() { close(UInt8(ascii: "]")) }
 
-    /// The name of the member whose value comes next.
+    /// The name of the member whose value comes next. A literal of ours: without quotes, backslashes and control characters in it.
     public mutating func key(_ name: StaticString) {
-        name.withUTF8Buffer { quote(UnsafeRawBufferPointer($0), isKey: true) }
+        name.withUTF8Buffer { name in
+            assert(name.allSatisfy { $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\") })
+            if needsComma { bytes.append(UInt8(ascii: ",")) }
+            needsComma = false
+            bytes.append(UInt8(ascii: "\""))
+            bytes.append(contentsOf: name)
+            bytes.append(UInt8(ascii: "\""))
+            bytes.append(UInt8(ascii: ":"))
+        }
     }
 
     @_disfavoredOverload
