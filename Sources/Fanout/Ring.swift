@@ -115,7 +115,12 @@ struct Ring: ~Copyable {
 final class SlotPool {
     /// Slots per ring, a power of two.
     let capacity: Int
-    private var free: [UnsafeMutablePointer<Span>] = []
+    /// Those not lent, the last one given back on top: it is still in the cache. Not an array, whose changes would be checked at run time, twice
+    /// per delivery.
+    private let free = UnsafeMutablePointer<UnsafeMutablePointer<Span>>.allocate(capacity: SlotPool.freeMax)
+    private var count = 0
+    /// A burst of slow clients must not be paid for ever after.
+    private static let freeMax = 64
 
     /// - Parameter spans: waiting spans that a client may have; rounded up to a power of two.
     init(spans: Int) {
@@ -124,13 +129,21 @@ final class SlotPool {
         capacity = size
     }
 
-    deinit { for memory in free { memory.deallocate() } }
+    deinit {
+        for place in 0..<count { free[place].deallocate() }
+        free.deallocate()
+    }
 
-    func borrow() -> UnsafeMutablePointer<Span> { free.popLast() ?? .allocate(capacity: capacity) }
+    func borrow() -> UnsafeMutablePointer<Span> {
+        if count == 0 { return .allocate(capacity: capacity) }
+        count -= 1
+        return free[count]
+    }
 
     func giveBack(_ memory: UnsafeMutablePointer<Span>) {
-        // A burst of slow clients must not be paid for ever after.
-        if free.count < 64 { free.append(memory) } else { memory.deallocate() }
+        guard count < SlotPool.freeMax else { return memory.deallocate() }
+        free[count] = memory
+        count += 1
     }
 }
 

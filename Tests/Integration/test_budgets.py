@@ -71,6 +71,36 @@ def test_a_delivery_is_one_send_and_no_allocation(start, tmp_path, library, fact
     assert fixed["allocations"] < 250
 
 
+FORBIDDEN = re.compile(r"swift_(retain|release|bridgeObject|beginAccess|alloc|getGeneric|getWitness|dynamicCast)|malloc|calloc|pthread_mutex|swift_slowAlloc|\*")
+"""Calls that count references or check exclusive access, allocate, lock, or go through a table."""
+
+
+def calls_of(binary, patterns):
+    """The calls of the function whose mangled name matches, for each pattern."""
+    calls, current = {}, None
+    with subprocess.Popen(["objdump", "-d", "--no-show-raw-insn", binary], stdout=subprocess.PIPE, text=True) as listing:
+        for line in listing.stdout:
+            if head := re.match(r"^[0-9a-f]+ <(.+)>:$", line):
+                current = next((calls.setdefault(name, []) for name, pattern in patterns.items() if re.fullmatch(pattern, head[1])), None)
+            elif current is not None and (call := re.search(r"\b(?:call\s+|jmp\s+\w+ <(?=\w+@plt))(.+)$", line)):
+                current.append(call[1])
+    return calls
+
+
+def test_nothing_is_counted_checked_or_locked_on_the_way_to_send(binary, fact):
+    """By what stands in the executable: what each delivery goes through, and what decides which events a group gets."""
+    calls = calls_of(binary, {
+        "drain": r"\$s6Fanout5ShardC5drainyys6UInt32VF", "write": r"\$s6Fanout5ShardC5write\w*6budget\w*F",
+        "collect": r"\$s6Fanout5GroupC7collect\w*F", "hand": r"\$s6Fanout5ShardC4hand\w*F"})
+    assert set(calls) == {"drain", "write", "collect", "hand"}, set(calls)
+    bad = {name: [call for call in found if FORBIDDEN.search(call)] for name, found in calls.items()}
+    assert not bad["drain"] and not bad["write"] and not bad["collect"], bad
+    # Once per batch: the list of members, and the group of one who falls behind; memory for a ring where the pool has none.
+    assert len(bad["hand"]) <= 7, bad["hand"]
+    assert any("send" in call and "@plt" in call for call in calls["write"]), calls["write"]
+    fact("calls " + ", ".join(f"{len(found)} in {name}" for name, found in calls.items()))
+
+
 def private_bytes(daemon):
     text = Path(f"/proc/{daemon.pid}/smaps_rollup").read_text()
     return int(re.search(r"Private_Dirty:\s+(\d+) kB", text).group(1)) * 1024
