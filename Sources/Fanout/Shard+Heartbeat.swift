@@ -31,14 +31,19 @@ extension Shard {
         client.pointee.wheelBucket = -1
     }
 
+    /// Looks at the clock: deadlines and signs of life count from here. At the beginning of a round, so that what is read in it after a long
+    /// stop was read now and not before the stop.
+    func readClock() {
+        tick = UInt32(truncatingIfNeeded: 1 + (hub.clock.monotonic() &- tickOrigin) / UInt64(Wheel.tickMilliseconds * 1_000_000))
+    }
+
     /// Moves the wheel to the present tick; looks only at connections whose bucket comes up.
     func turnWheel() {
-        let now = UInt32(truncatingIfNeeded: 1 + (hub.clock.monotonic() &- tickOrigin) / UInt64(Wheel.tickMilliseconds * 1_000_000))
         // After a long stop of the machine every bucket is due once, not once per tick slept.
-        if now &- tick > UInt32(Wheel.buckets) { tick = now &- UInt32(Wheel.buckets) }
-        while tick != now {
-            tick &+= 1
-            let bucket = Int(tick % UInt32(Wheel.buckets))
+        if tick &- turned > UInt32(Wheel.buckets) { turned = tick &- UInt32(Wheel.buckets) }
+        while turned != tick {
+            turned &+= 1
+            let bucket = Int(turned % UInt32(Wheel.buckets))
             var index = wheel[bucket]
             wheel[bucket] = Wheel.none
             while index != Wheel.none {

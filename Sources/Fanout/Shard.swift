@@ -86,7 +86,10 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     // MARK: wheel
     let wheel = UnsafeMutablePointer<UInt32>.allocate(capacity: Wheel.buckets)
+    /// The present tick, as of the beginning of the round.
     var tick: UInt32 = 1
+    /// The wheel has been turned as far as this; what is set meanwhile for a later tick may be looked at too early, and then waits on.
+    var turned: UInt32 = 1
     let tickOrigin: UInt64
     /// Spreads pings and goodbyes.
     var random = SeededRandom(seed: .random(in: .min ... .max))
@@ -123,10 +126,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             self.source = source
             let timer = DispatchSource.makeTimerSource(queue: queue)
             timer.schedule(deadline: .now() + .milliseconds(Wheel.tickMilliseconds), repeating: .milliseconds(Wheel.tickMilliseconds))
-            timer.setEventHandler { [self] in
-                turnWheel()
-                finishRound()
-            }
+            timer.setEventHandler { [self] in serve() }
             timer.activate()
             self.timer = timer
         }
@@ -183,15 +183,19 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
 
     private func serve() {
         assertOwned()
+        readClock()
         if mailbox.wake() { takePosted() }
-        // Bounded, so that the timer gets its turn.
+        // Bounded, so that whoever else wants the queue gets it.
         for _ in 0..<Shard.roundsMax {
             let rests = mailbox.rest()
             let count = epoll_wait(epoll, events, Int32(Shard.eventsMax), rests ? Shard.restMilliseconds : 0)
             // Before anything is done: what is posted from here on, by the connections of this very round too, needs no waking.
             let isCalled = mailbox.wake()
+            readClock()
             dispatch(count)
             if mailbox.wake() || isCalled { takePosted() }
+            // After reading, so that nobody is late whose bytes have been here in time.
+            turnWheel()
             finishRound()
             if rests, count == 0, !isCalled, mailbox.idle() { return }
         }

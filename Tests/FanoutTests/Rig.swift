@@ -170,6 +170,7 @@ struct Rig {
             clock.advance(.milliseconds(Wheel.tickMilliseconds))
             for shard in shards {
                 shard.queue.sync {
+                    shard.readClock()
                     shard.turnWheel()
                     shard.finishRound()
                 }

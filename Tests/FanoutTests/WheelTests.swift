@@ -45,6 +45,7 @@ import Testing
             clock.advance(.milliseconds(step * Wheel.tickMilliseconds))
             now += step
             let left = shard.queue.sync { () -> Set<UInt32> in
+                shard.readClock()
                 shard.turnWheel()
                 shard.finishRound()
                 var left: Set<UInt32> = []
@@ -61,5 +62,22 @@ import Testing
         // Whose time was over is told so, the others are not.
         for (index, client) in clients.enumerated() where model[UInt32(index)] == nil { #expect(try client.frame() == nil) }
         for index in model.keys { #expect(try !clients[Int(index)].hasInput()) }
+    }
+
+    /// Time goes on while a shard has work without end: else deadlines set meanwhile would be over before they began.
+    @Test func turnsWhileThereIsWork() throws {
+        let clock = ManualClock()
+        let rig = try Rig(shards: 1, clock: clock)
+        let ticks = Locked<[UInt32]>([])
+        // Each block leaves the next one before it ends, so that the shard never comes to rest; far fewer than it does before it gives up its queue.
+        @Sendable func work(_ shard: Shard, _ rest: Int) {
+            ticks.withLock { $0.append(shard.tick) }
+            clock.advance(.milliseconds(Wheel.tickMilliseconds))
+            if rest > 0 { shard.post { work($0, rest - 1) } }
+        }
+        rig.shards[0].post { work($0, 19) }
+        try waitUntil("the work is done") { ticks.withLock { $0.count } == 20 }
+        let seen = ticks.withLock { $0 }
+        #expect(seen.last.map { $0 - (seen.first ?? 0) } == 19)
     }
 }
