@@ -75,7 +75,7 @@ unit: deps test-deps ## tests of the modules
 	$(SWIFT) test $(DEBUG) --disable-xctest
 
 integration: release .venv/ready ## the built daemon through real sockets
-	$(PYTHON) -m pytest Tests/Integration -q -n 4
+	$(PYTHON) -m pytest Tests/Integration -q -n 6
 
 test-system: deb .venv/ready ## the daemon as a unit beside a real journald, and the package, in a systemd of their own; needs root or sudo
 	@.ci/packages system
