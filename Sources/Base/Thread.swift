@@ -9,8 +9,8 @@ public enum Thread {
     public static func lowerPriority() { clinux_lower_priority() }
 
     /// The calling thread no longer interrupts another one when it is woken: it runs when that one sleeps or has used up its slice, and then
-    /// finds more to do at once (SCHED_BATCH of sched(7)). Its share of a core stays as it was; where the kernel forbids it, so does the rest.
-    public static func waitForOthers() { _ = clinux_wait_for_others() }
+    /// finds more to do at once (SCHED_BATCH of sched(7)). Its share of a core stays as it was. Where that is forbidden, nothing changes.
+    public static func waitForOthers() { clinux_wait_for_others() }
 
     private final class Start {
         let name: String

@@ -104,7 +104,7 @@ void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), n
 
 void clinux_lower_priority(void) { setpriority(PRIO_PROCESS, 0, 10); }
 
-int clinux_wait_for_others(void) {
+void clinux_wait_for_others(void) {
     struct sched_param none = {0};
-    return pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 }

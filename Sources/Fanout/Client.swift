@@ -92,10 +92,10 @@ struct Client: ~Copyable {
         static let handshaking = Flags(rawValue: 131_072)
         /// A TLS record (or the goodbye) has begun and waits for the socket.
         static let holding = Flags(rawValue: 262_144)
-        /// The peer's end, or an error, waits in the socket behind its input.
-        static let hungUp = Flags(rawValue: 1_048_576)
         /// In the list of those whose handshake goes on.
         static let shaking = Flags(rawValue: 524_288)
+        /// The peer's end, or an error, waits in the socket behind its input.
+        static let hungUp = Flags(rawValue: 1_048_576)
     }
 }
 

@@ -1,19 +1,14 @@
 // Randomness that a printed seed replays.
 
+import Base
 import Glibc
 
-/// SplitMix64: small, and the same on every machine.
+/// The numbers of `SeededRandom`, the same on every machine, and what tests make of them.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
-    private var state: UInt64
-    public init(seed: UInt64) { state = seed }
+    private var random: SeededRandom
+    public init(seed: UInt64) { random = SeededRandom(seed: seed) }
 
-    public mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    public mutating func next() -> UInt64 { random.next() }
 
     /// One of `choices`, which is not empty.
     public mutating func pick<Choice>(_ choices: [Choice]) -> Choice { choices[int(0..<choices.count)] }

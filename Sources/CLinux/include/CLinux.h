@@ -50,8 +50,8 @@ int clinux_affinity_count(void);
 uint64_t clinux_raise_descriptor_limit(void);
 /// Nice value 10 for the calling thread.
 void clinux_lower_priority(void);
-/// SCHED_BATCH for the calling thread. 0, or an error number.
-int clinux_wait_for_others(void);
+/// SCHED_BATCH for the calling thread; where that is forbidden, it stays as it was.
+void clinux_wait_for_others(void);
 /// memmem(3): where `needle` begins, or NULL.
 const void *clinux_find(const void *bytes, size_t count, const void *needle, size_t needle_count);
 /// PR_SET_TIMERSLACK: how late, in nanoseconds, the calling thread may be woken by a time-out; 50,000 without this.
