@@ -70,7 +70,7 @@ def test_the_address_that_a_trusted_proxy_names(start):
             WebSocket(daemon.port, "/ws/logs"):
         addresses = [client["address"] for client in clients(daemon)]
         assert addresses[:2] == ["203.0.113.5", "2001:db8::7"] and addresses[2].startswith("127.0.0.1:")
-    assert any("connected from 203.0.113.5 to" in line for line in daemon.log())
+    daemon.wait_for_log("connected from 203.0.113.5 to")
 
 
 def test_nobody_elses_word_counts(start):
@@ -103,8 +103,7 @@ def test_connections_of_an_address(start):
         wait_until(lambda: len(clients(daemon)) == 3, "its place is free")
         held.append(WebSocket(daemon.port, "/ws/logs", headers=from_address("2001:db8::5")))
         assert stats(daemon)["refused"]["connections_per_address"] == 1
-        entry = next(line for line in daemon.log() if "limits.connections_per_address (3)" in line)
-        assert "clients are refused" in entry
+        daemon.wait_for_log(r"limits\.connections_per_address \(3\).*: clients are refused")
         reload(daemon, {"limits": {"connections_per_address": 4}})
         held.append(WebSocket(daemon.port, "/ws/logs", headers=from_address("2001:db8::6")))
         publish_from_here(daemon, {"message": "still here"})

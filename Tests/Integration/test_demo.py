@@ -35,6 +35,7 @@ def test_demo(binary, tmp_path):
         data = message["data"]
         assert data["total_requests"] > 0 and data["provider_stats"]
         assert get(running.port, "/ready").status == 200
+        running.wait_for_log("serves at most")
         text = "\n".join(running.output() + running.log())
         for command in ("websocat", "curl", "/ws/stats", "/admin/ws/broadcast", str(running.port)):
             assert command in text, f"{command} is not among the commands to try"

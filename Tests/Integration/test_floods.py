@@ -405,6 +405,7 @@ def test_bad_credentials(bystanders, times, fact, tmp_path):
     assert handshake(crowd.daemon.port, "/ws/stats", bearer(token(accounts.user()))) == 101
     assert handshake(crowd.daemon.port, "/ws/stats", [("Authorization", f"ApiKey {accounts.many_keys(1, 10)[0]}")]) == 101
     # The operator sees that somebody tries, from where, and not with what.
+    crowd.daemon.wait_for_log("info a credential is refused: ")
     log = crowd.daemon.log()
     told = [line for line in log if "info a credential is refused: " in line and line.endswith("(from 127.0.0.1)")]
     assert told and len(told) < len(statuses) // 2 and not any(half in line for half in halves for line in log)

@@ -210,6 +210,7 @@ class Daemon:
     # What it says
 
     def log(self):
+        """What has come so far. The daemon logs by a thread of its own: an entry about what was just done may be missing, `wait_for_log` waits for it."""
         with self._changed:
             return list(self._lines)
 
