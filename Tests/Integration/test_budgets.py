@@ -14,7 +14,8 @@ from support.ws import WebSocket
 pytestmark = pytest.mark.release
 
 COUNTERS = ("allocations", "sends", "receipts", "waits")
-EVENTS = 200
+EVENTS = 100
+ROUNDS = 3
 FEW, MANY = 20, 120
 
 
@@ -39,19 +40,23 @@ def spent(daemon, counts, clients, query):
     crowd = [WebSocket(daemon.port, f"/ws/logs{query}") for _ in range(clients)]
 
     def round_of(first, number):
+        before = counts()
         for at in range(first, first + number):
             publish(daemon.port, "logs", "log", {"n": at, "level": "info", "message": "x" * 150})
+        # The only shard answers when everything is sent. To read it takes this process some time, in which the daemon's clocks go on.
+        assert get(daemon.port, "/health").status == 200
+        after = counts()
         for client in crowd:
             assert [client.receive()["data"]["n"] for _ in range(number)] == list(range(first, first + number))
+        return {name: after[name] - before[name] for name in COUNTERS}
 
     # What is needed once for each client, and for segments, is made before.
     round_of(0, 20)
-    before = counts()
-    round_of(20, EVENTS)
-    after = counts()
+    rounds = [round_of(20 + number * EVENTS, EVENTS) for number in range(ROUNDS)]
     for client in crowd:
         client.sock.close()
-    return {name: after[name] - before[name] for name in COUNTERS}
+    # Whoever disturbs only adds: a shard that does not get its core wakes more often.
+    return {name: min(found[name] for found in rounds) for name in COUNTERS}
 
 
 @pytest.mark.parametrize("query", ["", "?level=debug&q=xx"], ids=["no filter", "filtered"])

@@ -91,6 +91,7 @@ class WebSocket:
     def __init__(self, port, path="/ws", headers=(), answer_pings=True, receive_buffer=None, address="127.0.0.1",
                  send_after_handshake=b"", host=None, tls=None):
         self.answer_pings = answer_pings
+        self.messages_sent = 0
         self.pings = []
         self.pongs = []
         self.close = None
@@ -140,6 +141,7 @@ class WebSocket:
 
     def send(self, message):
         text = message if isinstance(message, (str, bytes)) else json.dumps(message)
+        self.messages_sent += 1
         self.sock.sendall(encode(TEXT, text, mask=os.urandom(4)))
 
     def send_frame(self, opcode, payload=b"", **options):
