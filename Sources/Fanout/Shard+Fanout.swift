@@ -20,11 +20,13 @@ extension Shard {
             let range = Int(cursor - segment.firstSequence)..<Int(end - segment.firstSequence)
             // First the position, so that who falls behind in this very round is fed up to it.
             cursor = end
-            deliver(range, of: segment)
+            deliver(range, of: segment, sends: end == head)
         }
     }
 
-    private func deliver(_ range: Range<Int>, of segment: Segment) {
+    /// - Parameter sends: it is the last stretch of what is handed out. Those before it stay in the rings meanwhile: where history went on in
+    ///   another segment, one write gives a client both, and nobody waits for a second round over all clients.
+    private func deliver(_ range: Range<Int>, of segment: Segment, sends: Bool) {
         // An index loop: a delivery may add nothing to the list, but Swift would retain the array for an iterator.
         for position in groupList.indices {
             let group = groupList[position]
@@ -32,26 +34,29 @@ extension Shard {
             ensureFrames(of: segment, upTo: range.upperBound)
             runs.removeAll(keepingCapacity: true)
             let heard = group.collect(range, of: segment, into: &runs)
-            if heard.isEmpty { continue }
-            if runs.isEmpty, group.behind == 0 {
+            let owes = sends && group.heldSince != nil
+            if heard.isEmpty, !owes { continue }
+            if runs.isEmpty, group.behind == 0, !owes {
                 ledger.add(.offered, heard, times: group.members.count)
                 ledger.add(.filtered, heard, times: group.members.count)
             } else {
-                hand(runs, heard, range, of: segment, to: group)
+                hand(runs, heard, range, of: segment, to: group, sends: sends)
             }
         }
     }
 
     /// Gives a batch to the members of a group.
     /// - Parameter heard: the events of the group's channels, those included that its filters hold back.
-    private func hand(_ runs: [Run], _ heard: Lanes, _ range: Range<Int>, of segment: Segment, to group: Group) {
+    private func hand(_ runs: [Run], _ heard: Lanes, _ range: Range<Int>, of segment: Segment, to group: Group, sends: Bool) {
         var filtered = heard
         for run in runs { filtered -= run.lanes }
         var level = 0
         var offered = 0
         var waiting = 0
-        // Of the oldest event that passes; nothing is delivered where none does.
-        let published = runs.first.map { segment.entry(at: Int($0.first &- segment.firstSequence)).pointee.published } ?? 0
+        // Of the oldest event that passes.
+        let held = group.heldSince
+        let published = held ?? runs.first.map { segment.entry(at: Int($0.first &- segment.firstSequence)).pointee.published }
+        group.heldSince = sends ? nil : published
         var delivered = ledger.delivered
         isHandingOut = true
         runs.withUnsafeBufferPointer { runs in
@@ -66,10 +71,11 @@ extension Shard {
                         guard client.pointee.flags.isDisjoint(with: [.closing, .ended]) else { continue }
                         offered &+= 1
                         client.pointee.details.backlog?.owed += heard
-                        if !runs.isEmpty {
-                            waiting &+= 1
-                            metrics.depth.observe(UInt64(client.pointee.ring.depth))
-                        }
+                        guard sends, published != nil else { continue }
+                        // It fell behind in a stretch that was only put into the rings.
+                        if held != nil, !client.pointee.flags.contains(.blocked) { markReady(index) }
+                        waiting &+= 1
+                        metrics.depth.observe(UInt64(client.pointee.ring.depth))
                         continue
                     }
                     offered &+= 1
@@ -83,7 +89,7 @@ extension Shard {
                             break
                         }
                     }
-                    if runs.isEmpty { continue }
+                    guard sends, let published else { continue }
                     if client.pointee.flags.isDisjoint(with: [.blocked, .ready]) {
                         drain(index)
                         if step & (Shard.clientsPerLook - 1) == 0 { enterDelay(since: published, &delivered) }
@@ -95,7 +101,7 @@ extension Shard {
             }
         }
         isHandingOut = false
-        if !runs.isEmpty {
+        if sends, let published {
             enterDelay(since: published, &delivered)
             metrics.depth.observe(0, times: UInt64(offered &- waiting))
         }

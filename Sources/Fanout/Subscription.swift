@@ -100,6 +100,8 @@ final class Group {
     private(set) var members: [UInt32] = []
     /// Members that are behind. Where there is none, a batch of which nothing passes is counted and not handed out.
     var behind = 0
+    /// What was put into the members' rings and is sent with the stretch that follows: when the oldest of it was published.
+    var heldSince: UInt64?
     /// Where the next round starts, so that no client is always the last.
     var turn = 0
 

@@ -110,7 +110,8 @@ def write_document(rows, options, document):
             kept.append(Row(letter, *cells[1:]))
     rows = sorted(rows + kept, key=lambda row: row.letter)
     note = "" if not kept else f" Of this run: {', '.join(sorted(measured))}; the others are of one before."
-    said = (f"{datetime.date.today()}, {machine()}, commit {commit()}; {options.rounds} rounds of {options.seconds} s: median (least–most)."
+    more = ", ".join(f"{letter} {options.rounds * one.times}" for letter, one in SCENARIOS.items() if one.times > 1)
+    said = (f"{datetime.date.today()}, {machine()}, commit {commit()}; {options.rounds} rounds of {options.seconds} s ({more}): median (least–most)."
             f"{note}")
     document.write_text(f"{head}{BEGIN}\n{said}\n\n{table(rows)}\n{END}{tail}")
 
@@ -139,7 +140,7 @@ def main():
             scenario = SCENARIOS[letter]
             print(f"{letter}: {scenario.title}", flush=True)
             rounds = []
-            for lab.round in range(options.rounds):
+            for lab.round in range(options.rounds * scenario.times):
                 try:
                     rounds.append(scenario.measure(lab))
                 except Failure as failure:

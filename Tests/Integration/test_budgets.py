@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.http import get, publish
+from support.http import get, publish, publish_many
 from support.ws import WebSocket
 
 pytestmark = pytest.mark.release
@@ -74,6 +74,27 @@ def test_a_delivery_is_one_send_and_no_allocation(start, tmp_path, library, fact
     assert each["receipts"] < 0.02 and each["waits"] < 0.05
     # A request with one event, its connection, and its answer.
     assert fixed["allocations"] < 250
+
+
+def test_a_batch_over_several_segments_is_one_send(start, tmp_path, library):
+    """Segments of 16 events: a hundred at once lie in seven of them. One write gives a client all, whatever its filters make of it."""
+    counts = Counts(tmp_path / "counts")
+    daemon = start({"server": {"shards": 1}, "history": {"max_events": 160}}, environment={"LD_PRELOAD": str(library), "COUNT_INTO": str(counts.path)})
+    for query, passing in (("", range(100)), ("?level=error", range(0, 100, 10)), ("?q=first", range(1))):
+        crowd = [WebSocket(daemon.port, f"/ws/logs{query}") for _ in range(20)]
+        spent = []
+        for _ in range(ROUNDS):
+            before = counts()
+            publish_many(daemon.port, [("logs", "log", {"n": n, "level": "info" if n % 10 else "error", "message": "other" if n else "first"}) for n in range(100)])
+            assert get(daemon.port, "/health").status == 200
+            after = counts()
+            spent.append(after["sends"] - before["sends"])
+            for client in crowd:
+                assert [client.receive()["data"]["n"] for _ in passing] == list(passing)
+        # Beside one for each client the two answers.
+        assert min(spent) <= len(crowd) + 2, (query, spent)
+        for client in crowd:
+            client.sock.close()
 
 
 FORBIDDEN = re.compile(r"swift_(retain|release|bridgeObject|beginAccess|alloc|getGeneric|getWitness|dynamicCast)|malloc|calloc|pthread_mutex|swift_slowAlloc|\*")
