@@ -9,6 +9,8 @@ public struct Limits: Sendable {
     public var clientsMax = 1000
     /// Other connections at once.
     public var httpConnectionsMax = 256
+    /// Beyond so many of them none is kept for a further request: idle ones leave places for who asks something.
+    var idleConnectionsMax: Int { httpConnectionsMax * 3 / 4 }
     /// Spans waiting per client.
     public var ringSpansMax = 256
     /// Bytes of a client's outbox (answers, gaps, snapshots) beyond which its input rests.

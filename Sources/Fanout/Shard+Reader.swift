@@ -272,7 +272,8 @@ extension Shard {
         let client = client(index)
         guard !client.pointee.flags.contains(.ended) else { return }
         metrics.answered(response.status)
-        let stays = keepAlive && !isDraining && !client.pointee.flags.contains(.peerEnded)
+        let isCrowded = client.pointee.flags.contains(.plainHTTP) && hub.httpConnections.load(ordering: .relaxed) > limits.idleConnectionsMax
+        let stays = keepAlive && !isDraining && !isCrowded && !client.pointee.flags.contains(.peerEnded)
         if !stays { client.pointee.flags.insert(.endAfterFlush) }
         schedule(index, in: stays ? Wheel.ticks(limits.keepAliveTime) : lastWait(client))
         send(response.serialize(keepAlive: stays, headOnly: headOnly), to: index)

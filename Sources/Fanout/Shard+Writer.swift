@@ -230,6 +230,11 @@ extension Shard {
             // (RFC 9112 §9.6, RFC 6455 §7.1.1).
             if client.pointee.flags.contains(.tls), !closeTLS(index) { return }
             client.pointee.flags.insert(.lingering)
+            // It asks nothing any more, and does not take the place of who does.
+            if client.pointee.flags.contains(.plainHTTP) {
+                client.pointee.flags.remove(.plainHTTP)
+                hub.httpConnections.subtract(1, ordering: .relaxed)
+            }
             shutdown(client.pointee.descriptor, Int32(SHUT_WR))
             if client.pointee.flags.contains(.peerEnded) { end(index) } else { schedule(index, in: lastWait(client)) }
             return

@@ -2,13 +2,14 @@
 
 import json
 import random
+import select
 import socket
 import struct
 import threading
 
 import pytest
 from support.daemon import mebibytes, wait_until
-from support.http import Connection, NoResponse, get, request_bytes
+from support.http import Connection, NoResponse, get, read_response, request, request_bytes
 from support.ws import WebSocket
 
 HOST = b"Host: 127.0.0.1\r\n"
@@ -303,24 +304,38 @@ def test_a_body_that_never_comes(daemon):
     assert get(daemon.port, "/health").status == 200
 
 
-def test_more_plain_connections_than_allowed(start):
+def test_idle_connections_leave_places_for_requests(start):
     running = start()
     held = [Connection(running.port) for _ in range(320)]
-    statuses = []
-    for connection in held:
-        connection.send(request_bytes(running.port, "GET", "/health"))
-    for connection in held:
-        try:
-            statuses.append(connection.receive().status)
-        except NoResponse:
-            statuses.append(0)
-    assert statuses.count(200) == 256, {s: statuses.count(s) for s in set(statuses)}
-    assert set(statuses) <= {200, 503, 0}
-    # Those that were served still are, and clients come in beside them.
-    assert next(c for c, s in zip(held, statuses) if s == 200).request("GET", "/health").status == 200
+    answers = [connection.request("GET", "/health") for connection in held]
+    assert [answer.status for answer in answers] == [200] * 320
+    # So many may stay and ask again; the others are closed with their answer.
+    assert [answer.header("Connection") == "close" for answer in answers] == [False] * 192 + [True] * 128
+    assert [connection.request("GET", "/health").status for connection in held[:192]] == [200] * 192
+    assert get(running.port, "/admin/ws/stats").json["refused"]["http_connections"] == 0
     for connection in held:
         connection.sock.close()
-    wait_until(lambda: get(running.port, "/health").status == 200, "health after the flood")
+
+
+def test_more_requests_than_allowed(start):
+    running = start()
+    held = [Connection(running.port) for _ in range(300)]
+    # Each counts from its head on, and its body is still to come.
+    for connection in held:
+        connection.send(post(b"Content-Length: 1000\r\n", b'{"channel":'))
+
+    def answered():
+        return select.select([connection.sock for connection in held], [], [], 0)[0]
+
+    wait_until(lambda: len(answered()) >= 44, "those beyond 256 are refused")
+    refused = answered()
+    assert len(refused) == 44 and all(read_response(sock, bytearray()).status == 503 for sock in refused)
+    with WebSocket(running.port, "/ws/logs"):
+        assert request(running.port, "GET", "/health").status == 503
+    next(connection for connection in held if connection.sock not in refused).sock.close()
+    wait_until(lambda: get(running.port, "/health").status == 200, "one place is free")
+    for connection in held:
+        connection.sock.close()
 
 
 def test_pipelining_without_reading(daemon):
