@@ -46,6 +46,9 @@ struct Arguments: Equatable {
 
     func has(_ option: String) -> Bool { values[option] != nil }
 
+    /// What was given in another form.
+    mutating func set(_ option: String, to value: String) { values[option] = value }
+
     subscript(option: String) -> String? { values[option] }
 
     /// The option's value as a number.

@@ -46,6 +46,7 @@ func benchPlan(_ arguments: Arguments, url: String, descriptors: Int) throws(Usa
     } catch {
         throw UsageError(message: error.description)
     }
+    guard target.socketPath == nil else { throw UsageError(message: "\(url): a Unix socket takes events only; bench needs an address") }
     var plan = BenchPlan(target: target)
     plan.clients = try arguments.integer("--clients", in: 0...BenchPlan.clientsMax) ?? plan.clients
     plan.slow = try arguments.integer("--slow", in: 0...plan.clients) ?? 0
@@ -73,9 +74,7 @@ func benchPlan(_ arguments: Arguments, url: String, descriptors: Int) throws(Usa
         let option = ["--rate", "--outstanding", "--batch", "--size", "--events", "--event", "--warmup"].first(where: arguments.has)
         if let option { throw UsageError(message: "\(option) is for a run that publishes") }
     }
-    if arguments.has("--ca"), arguments.has("--insecure") { throw UsageError(message: "--ca and --insecure: whom to trust is one thing only") }
-    if let path = arguments["--ca"] { plan.trust = .file(path) }
-    if arguments.has("--insecure") { plan.trust = .everybody }
+    plan.trust = try daemonTrust(arguments)
     plan.serverProcess = try arguments.integer("--pid", in: 1...Int(Int32.max))
     plan.authorization = try daemonAuthorization(arguments)
     try setProcesses(&plan, arguments, descriptors)

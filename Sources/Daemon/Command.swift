@@ -29,6 +29,14 @@ struct Command: Sendable {
     private static let config = Option(
         name: "--config", value: "FILE", help: "the configuration; default \(defaultConfigPath), where there is one")
 
+    /// What all commands of clients take: where the daemon is, who asks, and whom to trust.
+    private static let access = [
+        Option(name: "--url", value: "URL", help: "the daemon; default $GOLEAPAI_WS_URL, else the address in the configuration"),
+        Option(name: "--token-file", value: "FILE", help: "a token or an API key; default $GOLEAPAI_WS_TOKEN_FILE"),
+        Option(name: "--ca", value: "FILE", help: "whom to trust over TLS, in PEM form; default what this machine trusts"),
+        Option(name: "--insecure", help: "over TLS trust everybody"),
+    ]
+
     static let all: [Command] = [
         Command(
             name: "serve", summary: "run the daemon",
@@ -52,9 +60,7 @@ struct Command: Sendable {
             options: [
                 Option(name: "--type", value: "T", help: "the events' type, such as log"),
                 Option(name: "--data", value: "JSON", help: "the one event's data; without it, lines of standard input are taken"),
-                Option(name: "--url", value: "URL", help: "the daemon; default $GOLEAPAI_WS_URL, else the address in the configuration"),
-                config,
-            ],
+            ] + access + [config],
             details: """
                 With CHANNEL (logs, stats, providers, requests, all) and --type, each line of standard input is the data of
                 one event. With neither, each line is a whole event: {"channel":"logs","type":"log","data":{…}}.
@@ -62,7 +68,29 @@ struct Command: Sendable {
 
                 goleapai-ws publish logs --type log --data '{"level":"info","message":"hello"}'
                 goleapai-ws publish < events.ndjson
+
+                On the daemon's machine, members of its group need no credential by --url unix:/run/goleapai-ws/publish.sock.
                 """, run: publishCommand),
+        Command(
+            name: "status", summary: "say how a running daemon is doing",
+            options: access + [Option(name: "--json", help: "print its answers as one JSON object"), config],
+            details: """
+                Exits with 0 where it is ready, with 1 where it is not or cannot be reached.
+                Clients and events are shown to admins only.
+                """, run: statusCommand),
+        Command(
+            name: "doctor", summary: "find out why a browser or a program does not connect", operands: ["URL"],
+            options: access + [
+                Option(name: "--origin", value: "URL", help: "the site whose pages are to connect; default the daemon's own"),
+                Option(name: "--json", help: "print the findings as a JSON array"), config,
+            ],
+            details: """
+                Goes the way of a browser step by step: name, connection, TLS and its certificate, HTTP, the daemon's sources,
+                the upgrade to WebSocket, a message there and back, clocks, rights, Origin. Says for each what was
+                found, and how to mend it. Exits with 1 where something does not work.
+
+                goleapai-ws doctor https://live.example/events --token-file token
+                """, run: doctorCommand),
         Command(
             name: "bench", summary: "measure a running daemon: deliveries, latency, cost",
             options: [
@@ -81,10 +109,7 @@ struct Command: Sendable {
                 Option(name: "--idle", help: "connect, publish nothing, and disconnect after --duration"),
                 Option(name: "--slow", value: "N", help: "of the clients, so many never read"),
                 Option(name: "--processes", value: "N", help: "processes to spread the clients over; default as few as their descriptors allow"),
-                Option(name: "--url", value: "URL", help: "the daemon; default $GOLEAPAI_WS_URL, else the address in the configuration"),
-                Option(name: "--token-file", value: "FILE", help: "a token or API key of an admin; default $GOLEAPAI_WS_TOKEN_FILE"),
-                Option(name: "--ca", value: "FILE", help: "whom to trust over TLS, in PEM form; default what this machine trusts"),
-                Option(name: "--insecure", help: "over TLS trust everybody"),
+            ] + access + [
                 Option(name: "--pid", value: "N", help: "the daemon's process, where it is not the one that listens on the port"),
                 Option(name: "--json", help: "print one JSON object"),
                 Option(name: "--worker", value: "N", help: "be worker N of a run; bench starts these itself"),

@@ -1,4 +1,4 @@
-// A small HTTP/1.1 client for the commands that talk to a running daemon: blocking, one connection, no TLS.
+// A small HTTP/1.1 client for the commands that talk to a running daemon: blocking, one connection.
 
 import Base
 import Glibc
@@ -22,152 +22,104 @@ final class HTTPClient {
     static let headBytesMax = 65_536
     static let bodyBytesMax = 1_048_576
 
-    private let address: ServerURL
-    private var origin: WebOrigin { address.origin }
-    private var connection: FileDescriptor?
+    private let access: DaemonAccess
+    private var connection: ServerConnection?
 
-    /// - Parameter url: `http://host[:port][/path]`, or the same with `ws://`; the path is put before those of requests.
-    init(_ url: String) throws(HTTPClientError) {
-        let address: ServerURL
-        do throws(ServerURL.Refusal) {
-            address = try ServerURL(parsing: url)
-        } catch {
-            throw HTTPClientError(description: error.description)
-        }
-        guard !address.isSecure else {
-            throw HTTPClientError(description: "\(url): TLS is not possible yet; use an http:// address of this machine")
-        }
-        self.address = address
-    }
+    init(_ access: DaemonAccess) { self.access = access }
 
     /// Sends one request and waits for its answer. `fields` are written as they are.
     ///
     /// Safe to repeat only as far as the request is: where the server had closed the idle connection, it is sent once more.
-    func post(_ path: String, fields: [(String, String)], body: [UInt8]) throws(HTTPClientError) -> HTTPAnswer {
-        var head = "POST \(address.basePath)\(path) HTTP/1.1\r\nHost: \(address.hostField)\r\n"
-        for (name, value) in fields { head += "\(name): \(value)\r\n" }
-        head += "User-Agent: \(Version.name)/\(Version.number)\r\nContent-Length: \(body.count)\r\n\r\n"
-        let request = Array(head.utf8) + body
+    func request(_ method: String, _ path: String, fields: [(String, String)] = [], body: [UInt8] = []) throws(HTTPClientError) -> HTTPAnswer {
+        var head = "\(method) \(access.url.basePath)\(path) HTTP/1.1\r\nHost: \(access.url.hostField)\r\n"
+        for (name, value) in fields + access.fields { head += "\(name): \(value)\r\n" }
+        if method == "POST" { head += "Content-Length: \(body.count)\r\n" }
+        let request = Array("\(head)\r\n".utf8) + body
         let wasKept = connection != nil
-        do throws(HTTPClientError) {
+        do throws(ConnectionFailure) {
+            do throws(ConnectionFailure) {
+                return try exchange(request)
+            } catch {
+                connection = nil
+                guard wasKept else { throw error }
+            }
             return try exchange(request)
         } catch {
             connection = nil
-            guard wasKept else { throw error }
+            throw HTTPClientError(description: explanation(error))
         }
-        return try exchange(request)
     }
 
-    private func exchange(_ request: [UInt8]) throws(HTTPClientError) -> HTTPAnswer {
-        if connection == nil { connection = try connect() }
-        do throws(SystemError) {
-            try send(request)
+    private func explanation(_ failure: ConnectionFailure) -> String {
+        switch failure {
+        case .name(let why): "cannot find \(access.url.host): \(why)"
+        case .connect(let code):
+            "cannot connect to \(access.url): \(SystemError.text(of: code))"
+                + (code == ECONNREFUSED || code == ENOENT ? "; is the daemon running? --url names another address" : "")
+        case .tls, .broken, .late, .answer: "\(access.url): \(failure)"
+        }
+    }
+
+    private func exchange(_ request: [UInt8]) throws(ConnectionFailure) -> HTTPAnswer {
+        let connection: ServerConnection
+        if let kept = self.connection {
+            connection = kept
+        } else {
+            connection = try ServerConnection.open(access.url, trusting: access.trust, seconds: HTTPClient.timeoutSeconds)
+        }
+        do throws(ConnectionFailure) {
+            try connection.send(request)
         } catch {
             // A server that refuses early answers and closes while we still send: its answer is worth more than EPIPE.
-            guard error.code == EPIPE || error.code == ECONNRESET, let answer = try? receive() else {
-                throw HTTPClientError(description: "\(origin): \(SystemError.text(of: error.code))")
-            }
-            connection = nil
+            guard error == .broken(EPIPE) || error == .broken(ECONNRESET), let answer = try? HTTPAnswer(from: connection) else { throw error }
+            self.connection = nil
             return answer
         }
-        let answer = try receive()
-        if answer.fields["connection"]?.lowercased() == "close" || answer.fields["content-length"] == nil { connection = nil }
+        let answer = try HTTPAnswer(from: connection)
+        let isKept = answer.fields["connection"]?.lowercased() != "close" && answer.fields["content-length"] != nil
+        self.connection = isKept ? connection : nil
         return answer
     }
+}
 
-    // MARK: Connecting
-
-    private func connect() throws(HTTPClientError) -> FileDescriptor {
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_NUMERICSERV
-        var list: UnsafeMutablePointer<addrinfo>?
-        let result = getaddrinfo(origin.host, "\(origin.port)", &hints, &list)
-        guard result == 0 else {
-            throw HTTPClientError(description: "cannot find \(origin.host): \(String(cString: gai_strerror(result)))")
-        }
-        defer { freeaddrinfo(list) }
-        var code: Int32 = 0
-        var entry = list
-        while let address = entry?.pointee {
-            entry = address.ai_next
-            let number = socket(address.ai_family, address.ai_socktype | Int32(SOCK_CLOEXEC.rawValue), 0)
-            guard number >= 0 else {
-                code = errno
-                continue
-            }
-            let descriptor = FileDescriptor(owning: number)
-            // socket(7): the time-out of sending holds for connect(2) as well.
-            var timeout = timeval(tv_sec: HTTPClient.timeoutSeconds, tv_usec: 0)
-            let size = socklen_t(MemoryLayout<timeval>.size)
-            setsockopt(number, SOL_SOCKET, SO_SNDTIMEO, &timeout, size)
-            setsockopt(number, SOL_SOCKET, SO_RCVTIMEO, &timeout, size)
-            if Glibc.connect(number, address.ai_addr, address.ai_addrlen) == 0 { return descriptor }
-            code = errno == EINPROGRESS ? ETIMEDOUT : errno
-        }
-        let hint = code == ECONNREFUSED ? "; is the daemon running? --url names another address" : ""
-        throw HTTPClientError(description: "cannot connect to \(origin): \(SystemError.text(of: code))\(hint)")
-    }
-
-    // MARK: Bytes
-
-    private func send(_ bytes: [UInt8]) throws(SystemError) {
-        guard let number = number() else { throw SystemError("send", EPIPE) }
-        var sent = 0
-        while sent < bytes.count {
-            let count = bytes[sent...].withUnsafeBytes { Glibc.send(number, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { throw SystemError("send", errno == EAGAIN ? ETIMEDOUT : errno) }
-            sent += count
-        }
-    }
-
-    private func number() -> Int32? {
-        switch connection {
-        case .some(let descriptor): descriptor.number
-        case .none: nil
-        }
-    }
-
-    /// Appends what comes next; false at the end of the stream.
-    private func receive(into bytes: inout [UInt8]) throws(HTTPClientError) -> Bool {
-        guard let number = number() else { return false }
-        var part = [UInt8](repeating: 0, count: 16_384)
-        while true {
-            let count = recv(number, &part, part.count, 0)
-            if count < 0, errno == EINTR { continue }
-            if count < 0 {
-                let why = errno == EAGAIN ? "no answer within \(HTTPClient.timeoutSeconds) s" : SystemError.text(of: errno)
-                throw HTTPClientError(description: "\(origin): \(why)")
-            }
-            bytes += part[..<count]
-            return count > 0
-        }
-    }
-
-    private func receive() throws(HTTPClientError) -> HTTPAnswer {
+extension HTTPAnswer {
+    /// Reads one answer, whole.
+    init(from connection: ServerConnection) throws(ConnectionFailure) {
         var bytes: [UInt8] = []
         while true {
-            guard let (head, headBytes) = AnswerHead.parse(bytes) else {
-                guard bytes.count <= HTTPClient.headBytesMax else { throw HTTPClientError(description: "\(origin): endless answer") }
-                guard try receive(into: &bytes) else {
-                    throw HTTPClientError(description: bytes.isEmpty ? "\(origin) closed the connection without an answer" : "\(origin): broken answer")
-                }
-                continue
-            }
-            bytes.removeFirst(headBytes)
-            guard let head, head.fields["transfer-encoding"] == nil else {
-                throw HTTPClientError(description: "\(origin): this is no answer of \(Version.name)")
-            }
+            let head = try AnswerHead(from: connection, &bytes)
             if (100..<200).contains(head.status) { continue }
+            guard head.fields["transfer-encoding"] == nil else { throw .answer("this is no answer of \(Version.name)") }
             let length = head.fields["content-length"].map { Int($0) ?? .max }
-            guard length ?? 0 <= HTTPClient.bodyBytesMax else { throw HTTPClientError(description: "\(origin): endless answer") }
+            guard length ?? 0 <= HTTPClient.bodyBytesMax else { throw .answer("endless answer") }
             while bytes.count < length ?? HTTPClient.bodyBytesMax {
-                if try receive(into: &bytes) { continue }
-                guard length == nil else { throw HTTPClientError(description: "\(origin): the answer broke off") }
+                let part = try connection.receive()
+                bytes += part
+                guard part.isEmpty else { continue }
+                guard length == nil else { throw .answer("the answer broke off") }
                 break
             }
-            return HTTPAnswer(status: head.status, fields: head.fields, body: Array(bytes.prefix(length ?? bytes.count)))
+            (status, fields, body) = (head.status, head.fields, Array(bytes.prefix(length ?? bytes.count)))
+            return
+        }
+    }
+}
+
+extension AnswerHead {
+    /// Reads a head.
+    /// - Parameter bytes: what has come and was not used; afterwards, what came behind the head.
+    init(from connection: ServerConnection, _ bytes: inout [UInt8]) throws(ConnectionFailure) {
+        while true {
+            if let (head, headBytes) = AnswerHead.parse(bytes) {
+                bytes.removeFirst(headBytes)
+                guard let head else { throw .answer("this is no answer of \(Version.name)") }
+                self = head
+                return
+            }
+            guard bytes.count <= HTTPClient.headBytesMax else { throw .answer("endless answer") }
+            let part = try connection.receive()
+            guard !part.isEmpty else { throw .answer(bytes.isEmpty ? "the connection was closed without an answer" : "broken answer") }
+            bytes += part
         }
     }
 }

@@ -10,6 +10,18 @@ enum Output {
     /// Writes to standard error, which services keep: without secrets that stand in an address or a value.
     static func error(_ text: String) { write(ForeignText.masked(text), to: 2) }
 
+    /// Foreign text as a terminal may see it: control characters, and those that turn the direction of writing, are blanks.
+    static func harmless(_ text: String) -> String {
+        String(String.UnicodeScalarView(text.unicodeScalars.map { isHarmless($0) ? $0 : " " }))
+    }
+
+    private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: false
+        default: true
+        }
+    }
+
     private static func write(_ text: String, to descriptor: Int32) {
         var copy = text
         copy.withUTF8 { bytes in

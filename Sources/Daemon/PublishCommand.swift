@@ -23,29 +23,19 @@ func publishCommand(_ arguments: Arguments) throws(UsageError) -> Int32 {
             throw UsageError(message: "--data is not JSON: \(error)")
         }
     }
-    let url: String
-    do throws(ConfigErrors) {
-        url = try daemonURL(arguments)
-    } catch {
-        Output.error("\(error)\n")
-        return ExitCode.configuration
-    }
-    do throws(PublishError) {
-        let publisher: Publisher
-        do throws(HTTPClientError) {
-            publisher = Publisher(try HTTPClient(url))
+    return try DaemonAccess.use(arguments, for: "publish") { (access) throws(UsageError) -> Int32 in
+        do throws(PublishError) {
+            let publisher = Publisher(HTTPClient(access))
+            if let event {
+                try publisher.publish([EventLine(number: 0, json: event)])
+            } else {
+                try publish(standardInput: &lines, to: publisher)
+            }
+            return ExitCode.fine
         } catch {
-            throw PublishError(message: error.description)
+            Output.error("\(Version.name) publish: \(error.message)\n")
+            return ExitCode.failed
         }
-        if let event {
-            try publisher.publish([EventLine(number: 0, json: event)])
-        } else {
-            try publish(standardInput: &lines, to: publisher)
-        }
-        return ExitCode.fine
-    } catch {
-        Output.error("\(Version.name) publish: \(error.message)\n")
-        return ExitCode.failed
     }
 }
 
@@ -111,7 +101,7 @@ private final class Publisher {
         while true {
             let answer: HTTPAnswer
             do throws(HTTPClientError) {
-                answer = try client.post("/admin/ws/broadcast", fields: fields, body: body)
+                answer = try client.request("POST", "/admin/ws/broadcast", fields: fields, body: body)
             } catch {
                 throw PublishError(message: error.description)
             }

@@ -66,7 +66,7 @@ struct HelpTests {
         (["publish", "--type", "log"], 2), (["publish", "logs", "--type", "log", "--data", "{"], 2),
         (["check-config", "--config", "/nonexistent"], 78), (["serve", "--config", "/nonexistent"], 78),
         (["check-config", "--print-default"], 0),
-        (["publish", "logs", "--type", "log", "--data", "1", "--url", "ftp://x"], 1),
+        (["publish", "logs", "--type", "log", "--data", "1", "--url", "ftp://x"], 2),
         (["publish", "logs", "--type", "log", "--data", "1", "--url", "https://127.0.0.1"], 1),
     ]
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from support.daemon import QUIET, Daemon, merge  # noqa: E402
+from support.daemon import PATIENCE, QUIET, Daemon, merge  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -76,6 +77,18 @@ def fact(request):
     def note(text):
         request.node.user_properties.append(("fact", text))
     return note
+
+
+@pytest.fixture
+def run(binary, tmp_path):
+    """Runs a command of the program, and waits for its end."""
+
+    def call(*arguments, stdin="", **environment):
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("GOLEAPAI_WS_")}
+        return subprocess.run([str(binary), *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE,
+                              env={**clean, **environment}, cwd=tmp_path)
+
+    return call
 
 
 @pytest.fixture

@@ -10,16 +10,6 @@ from support.ws import WebSocket
 
 
 @pytest.fixture
-def run(binary, tmp_path):
-    def call(*arguments, stdin="", **environment):
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("GOLEAPAI_WS_")}
-        return subprocess.run([str(binary), *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE,
-                              env={**clean, **environment}, cwd=tmp_path)
-
-    return call
-
-
-@pytest.fixture
 def config(tmp_path):
     def write(text):
         path = tmp_path / "config.yaml"

@@ -119,6 +119,13 @@ public final class TLSClient {
         }
     }
 
+    /// What the server has shown, whether it is trusted or not; nil before it did.
+    public var certificate: TLSContext.Certificate? {
+        guard let shown = SSL_get1_peer_certificate(ssl) else { return nil }
+        defer { X509_free(shown) }
+        return TLSContext.certificate(shown)
+    }
+
     /// `TLS 1.3`.
-    public var version: String { SSL_get_version(ssl).map { String(cString: $0) } ?? "TLS" }
+    public var version: String { TLSConnection.version(of: ssl) }
 }

@@ -82,7 +82,9 @@ public final class TLSConnection {
     }
 
     /// `TLS 1.3`.
-    public var version: String {
+    public var version: String { TLSConnection.version(of: ssl) }
+
+    static func version(of ssl: OpaquePointer) -> String {
         switch SSL_version(ssl) {
         case TLS1_3_VERSION: "TLS 1.3"
         case TLS1_2_VERSION: "TLS 1.2"

@@ -153,10 +153,14 @@ public final class TLSContext: @unchecked Sendable {  // Sendable because OpenSS
         guard SSL_CTX_use_PrivateKey(context, key.pointer) == 1 else {
             throw keyFile.error("cannot be used: \(TLSFailure.text(of: ERR_peek_error()))")
         }
-        guard let notBefore = instant(X509_get0_notBefore(leaf)), let notAfter = instant(X509_get0_notAfter(leaf)) else {
-            throw file.error("holds a certificate without dates")
-        }
-        return Certificate(name: commonName(of: leaf), notBefore: notBefore, notAfter: notAfter)
+        guard let certificate = certificate(leaf) else { throw file.error("holds a certificate without dates") }
+        return certificate
+    }
+
+    /// - Returns: nil for one without dates.
+    static func certificate(_ certificate: OpaquePointer) -> Certificate? {
+        guard let notBefore = instant(X509_get0_notBefore(certificate)), let notAfter = instant(X509_get0_notAfter(certificate)) else { return nil }
+        return Certificate(name: commonName(of: certificate), notBefore: notBefore, notAfter: notAfter)
     }
 
     /// Lets in only clients with a certificate of these authorities.
