@@ -109,6 +109,6 @@ def test_completion_of_values(complete, commands, tmp_path):
     assert complete("publish", "") == channels and complete("publish", "--type", "log", "s") == {"stats"}
     assert complete("help", "") == set(commands)
     assert complete("help", "--generate", "complete-") == {"complete-bash", "complete-zsh", "complete-fish"}
-    assert complete("help", "--generate", "man", "s") == {"serve"}
+    assert complete("help", "--generate", "man", "se") == {"serve"}
     for words in (["serve", "--port", ""], ["publish", "--data", ""], ["publish", "--type", "=", ""], ["serve", ""], ["version", ""]):
         assert complete(*words) == set(), words
