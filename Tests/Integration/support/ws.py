@@ -127,6 +127,7 @@ class WebSocket:
     def adopt(cls, connection, path=""):
         """The WebSocket that a `Connection` has become by an answer of 101."""
         client = cls.__new__(cls)
+        client.messages_sent = 0
         client.answer_pings, client.pings, client.pongs, client.close = True, [], [], None
         client.path, client.port, client.sock, client.buffer = path, connection.port, connection.sock, connection.buffer
         return client
