@@ -133,6 +133,7 @@ public final class Router: ConnectionDelegate {
         case ticket
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
+        case page(DashboardFile)
         /// Free for this machine, else for admins.
         case metrics
 
@@ -172,6 +173,8 @@ public final class Router: ConnectionDelegate {
         case "/ws": return servesWebSockets ? .webSocket([], isOpen: true) : nil
         default: break
         }
+        // It shows what comes by WebSocket.
+        if servesWebSockets, let file = DashboardFile.all[path] { return .page(file) }
         if path.hasPrefix("/ws/"), servesWebSockets, let channel = Channel(name: path.dropFirst(4)) {
             return .webSocket(ChannelSet(channel), isOpen: false)
         }
@@ -198,6 +201,7 @@ public final class Router: ConnectionDelegate {
         case .health: response = Response(status: 200, json: #"{"status":"ok"}"#)
         case .ready: response = ready(request.head)
         case .version: response = version()
+        case .page(let file): response = file.answer(to: request.head)
         case .metrics: metrics(later)
         case .ticket: response = ticket(for: request.principal)
         case .webSocket: response = .error(426, "this address speaks WebSocket")

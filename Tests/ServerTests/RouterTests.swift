@@ -25,7 +25,7 @@ import Testing
         ("POST", "/admin/ws/clients", 405, "GET, HEAD"),
         ("DELETE", "/admin/ws/clients/x", 404, nil), ("DELETE", "/admin/ws/clients/", 404, nil),
         ("DELETE", "/admin/ws/clients/-1", 404, nil),
-        ("DELETE", "/admin/ws/clients/18446744073709551616", 404, nil), ("GET", "/", 404, nil), ("GET", "/nope", 404, nil),
+        ("DELETE", "/admin/ws/clients/18446744073709551616", 404, nil), ("GET", "/nope", 404, nil), ("POST", "/", 405, "GET, HEAD"), ("GET", "/index.html", 404, nil),
         ("GET", "/Health", 404, nil),
         ("GET", "/health/", 404, nil), ("GET", "//health", 404, nil), ("GET", "/%68ealth", 200, nil), ("GET", "/ws", 426, nil),
         ("GET", "/ws/logs", 426, nil),

@@ -35,6 +35,7 @@ class Browser:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(directory / "browser.log", "wb"), start_new_session=True,
             preexec_fn=die_with_parent, env={**os.environ, "HOME": str(directory), "XDG_CONFIG_HOME": str(directory), "XDG_CACHE_HOME": str(directory)})
         self.number = 0
+        self.events = []    # what domains that were enabled have told
         try:
             port, path = wait_until(lambda: self._where(profile), lambda: (directory / "browser.log").read_text()[-2000:], patience=PATIENCE * 4)
             self.control = WebSocket(port, path)
@@ -51,7 +52,7 @@ class Browser:
         return found and (int(found.group(1)), found.group(2))
 
     def command(self, method, session=None, **parameters):
-        """One command of the protocol, and its answer. Events that come meanwhile are of no interest."""
+        """One command of the protocol, and its answer. Events that come meanwhile are kept in `events`."""
         self.number += 1
         number = self.number
         self.control.send({"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})})
@@ -62,10 +63,12 @@ class Browser:
                 if "error" in message:
                     raise BrowserError(f"{method}: {message['error']}")
                 return message["result"]
+            if "method" in message:
+                self.events.append(message)
 
-    def open(self, address):
-        """A tab of its own, with storage of its own, that shows this page."""
-        return Tab(self, address)
+    def open(self, address, beside=None, width=1440, height=900):
+        """A tab that shows this page: with storage and workers of its own, or with those of the tab that it is `beside`."""
+        return Tab(self, address, beside, width, height)
 
     def close(self):
         # It is a group of processes.
@@ -77,18 +80,46 @@ class Browser:
 
 
 class Tab:
-    def __init__(self, browser, address):
+    def __init__(self, browser, address, beside, width, height):
         self.browser = browser
-        self.context = browser.command("Target.createBrowserContext")["browserContextId"]
-        target = browser.command("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
-        self.session = browser.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.ends_context = beside is None
+        self.context = browser.command("Target.createBrowserContext")["browserContextId"] if beside is None else beside.context
+        self.target = browser.command("Target.createTarget", url="about:blank", browserContextId=self.context)["targetId"]
+        self.session = browser.command("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
+        browser.command("Emulation.setDeviceMetricsOverride", self.session, width=width, height=height, deviceScaleFactor=1, mobile=False)
+        for domain in ("Log", "Runtime"):
+            browser.command(f"{domain}.enable", self.session)
         self.go(address)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.browser.command("Target.disposeBrowserContext", browserContextId=self.context)
+        if self.ends_context:
+            self.browser.command("Target.disposeBrowserContext", browserContextId=self.context)
+        else:
+            self.browser.command("Target.closeTarget", targetId=self.target)
+
+    def complaints(self):
+        """What the browser had to complain about in this page: errors of scripts and of loading, what its policy forbids, warnings."""
+        found = []
+        for event in self.browser.events:
+            parameters = event["params"]
+            if event.get("sessionId") != self.session:
+                continue
+            if event["method"] == "Log.entryAdded" and parameters["entry"]["level"] in ("warning", "error"):
+                found.append(f"{parameters['entry']['text']} {parameters['entry'].get('url', '')}")
+            elif event["method"] == "Runtime.consoleAPICalled" and parameters["type"] in ("warning", "error", "assert"):
+                found.append(str(parameters["args"]))
+            elif event["method"] == "Runtime.exceptionThrown":
+                found.append(str(parameters["exceptionDetails"]))
+        return found
+
+    def press(self, key, **more):
+        """A key of the keyboard, down and up."""
+        text = key if len(key) == 1 else ""
+        for kind in ("keyDown", "keyUp"):
+            self.browser.command("Input.dispatchKeyEvent", self.session, type=kind, key=key, **({"text": text} if text and kind == "keyDown" else {}), **more)
 
     def go(self, address):
         answer = self.browser.command("Page.navigate", self.session, url=address)
