@@ -15,7 +15,7 @@ struct Stretch {
     enum Ending {
         case nothing
         /// A message that goes out when everything before `until` has: the answer to the change.
-        case message([UInt8])
+        case message(ControlMessage)
         /// `caught_up`.
         case caughtUp
     }

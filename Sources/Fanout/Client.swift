@@ -13,6 +13,8 @@ struct Client: ~Copyable {
     /// Distinguishes the users of one table place: an event of epoll for a former one is ignored.
     var generation: UInt32 = 0
     var flags: Flags = []
+    /// How everything that is sent to it looks; of a client, not of an HTTP connection.
+    var encoding = Encoding.text
 
     // MARK: what waits for the socket
     var ring = Ring()

@@ -9,13 +9,17 @@ public enum Route: Sendable {
     case answer(Response)
     /// Its body, at most this many bytes, is read, then `respond` is called.
     case request(bodyBytesMax: Int, principal: Principal = .anonymous)
-    /// Becomes a WebSocket.
+    /// Becomes a client.
     case upgrade(Upgrade)
 }
 
-/// How a connection starts its life as a WebSocket.
+/// How a connection starts its life as a client.
 public struct Upgrade: Sendable {
+    public var encoding: Encoding
+    /// Of WebSocket.
     public var subprotocol: String?
+    /// Further fields of the answer over HTTP that begins a stream, or refuses it.
+    public var fields: [(String, String)] = []
     public var subscription: Subscription
     /// Who it is.
     public var principal: Principal
@@ -27,7 +31,10 @@ public struct Upgrade: Sendable {
     public var replay: ReplayRequest?
 
     /// - Parameter subscription: its rights are set to those of the principal.
-    public init(subprotocol: String? = nil, subscription: Subscription, principal: Principal = .anonymous) {
+    public init(
+        encoding: Encoding = .text, subprotocol: String? = nil, subscription: Subscription, principal: Principal = .anonymous
+    ) {
+        self.encoding = encoding
         self.subprotocol = subprotocol
         self.subscription = subscription
         self.subscription.rights = principal.rights
@@ -35,7 +42,7 @@ public struct Upgrade: Sendable {
     }
 }
 
-/// Whether a principal may have one more WebSocket.
+/// Whether a principal may have one more client.
 public enum PrincipalAdmission: Sendable {
     /// It counts until the object is let go of; nil where nothing is counted.
     case admitted((any AnyObject & Sendable)?)
@@ -63,7 +70,7 @@ public protocol ConnectionDelegate: AnyObject, Sendable {
     func authenticate(
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome?
-    /// Counts one more WebSocket of a principal, unless that is one too many.
+    /// Counts one more client of a principal, unless that is one too many.
     func admit(_ principal: Principal) -> PrincipalAdmission
     /// Answers a request: at once, or with nil and by one call of `later` from any thread.
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response?

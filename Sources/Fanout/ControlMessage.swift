@@ -1,19 +1,33 @@
-// Messages of the protocol itself, as text. None of them carries a sequence.
+// Messages of the protocol itself. None of them carries a sequence.
 
 import Base
 import Protocol
 
-/// Encodes the daemon's own messages.
-enum ControlMessage {
-    /// `{"type":…,"timestamp":…}` with optional `id` and `data` (compact JSON).
-    static func encode(_ type: String, at timestamp: Instant, id: JSON? = nil, data: [UInt8]? = nil) -> [UInt8] {
+/// One of the daemon's own messages, before it is encoded for anybody. A value; any thread.
+struct ControlMessage: Sendable {
+    let type: String
+    /// `{"type":…,"timestamp":…}` with optional `id` and `data`.
+    let json: [UInt8]
+    /// The id up to which everything is settled for who has got the message; nil where it says nothing of that.
+    let settled: String?
+    /// How long the client is to wait before it comes back; nil but in a `drain`.
+    let reconnectMilliseconds: Int?
+
+    /// - Parameter data: compact JSON.
+    init(
+        _ type: String, at timestamp: Instant, id: JSON? = nil, data: [UInt8]? = nil, settles settled: String? = nil,
+        reconnectMilliseconds: Int? = nil
+    ) {
+        self.type = type
+        self.settled = settled
+        self.reconnectMilliseconds = reconnectMilliseconds
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("type")
         writer.string(type)
         if let id {
             writer.key("id")
-            write(id, to: &writer)
+            ControlMessage.write(id, to: &writer)
         }
         writer.key("timestamp")
         writer.string(timestamp.rfc3339)
@@ -22,7 +36,7 @@ enum ControlMessage {
             writer.raw(data)
         }
         writer.endObject()
-        return writer.bytes
+        json = writer.bytes
     }
 
     /// The `id` of a request comes back as it was: text or number.
@@ -34,12 +48,12 @@ enum ControlMessage {
         }
     }
 
-    static func ack(id: JSON, at timestamp: Instant, channels: ChannelSet) -> [UInt8] {
+    static func ack(id: JSON, at timestamp: Instant, channels: ChannelSet) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         names(of: channels, to: &writer)
         writer.endObject()
-        return encode("ack", at: timestamp, id: id, data: writer.bytes)
+        return ControlMessage("ack", at: timestamp, id: id, data: writer.bytes)
     }
 
     private static func names(of channels: ChannelSet, to writer: inout JSONWriter) {
@@ -49,7 +63,7 @@ enum ControlMessage {
         writer.endArray()
     }
 
-    static func error(_ failure: MessageError, at timestamp: Instant) -> [UInt8] {
+    static func error(_ failure: MessageError, at timestamp: Instant) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("code")
@@ -59,15 +73,15 @@ enum ControlMessage {
         writer.key("details")
         writer.string(failure.details)
         writer.endObject()
-        return encode("error", at: timestamp, id: failure.id, data: writer.bytes)
+        return ControlMessage("error", at: timestamp, id: failure.id, data: writer.bytes)
     }
 
     /// A hole among events that have ids: `after` < id ≤ `resume`.
     /// - Parameter dropped: nil where it cannot be known.
     static func gap(
         reason: GapReason, channels: ChannelSet, after: String, resume: String, dropped: UInt64?, at timestamp: Instant
-    ) -> [UInt8] {
-        gap(reason, channels, at: timestamp) { writer in
+    ) -> ControlMessage {
+        gap(reason, channels, at: timestamp, settles: resume) { writer in
             writer.key("after")
             writer.string(after)
             writer.key("resume")
@@ -80,7 +94,7 @@ enum ControlMessage {
     }
 
     /// A hole among events of before, which have no ids: `from` ≤ timestamp < `until`.
-    static func gap(reason: GapReason, channels: ChannelSet, from: Instant?, until: Instant?, at timestamp: Instant) -> [UInt8] {
+    static func gap(reason: GapReason, channels: ChannelSet, from: Instant?, until: Instant?, at timestamp: Instant) -> ControlMessage {
         gap(reason, channels, at: timestamp) { writer in
             if let from {
                 writer.key("from")
@@ -94,8 +108,8 @@ enum ControlMessage {
     }
 
     private static func gap(
-        _ reason: GapReason, _ channels: ChannelSet, at timestamp: Instant, _ range: (inout JSONWriter) -> Void
-    ) -> [UInt8] {
+        _ reason: GapReason, _ channels: ChannelSet, at timestamp: Instant, settles settled: String? = nil, _ range: (inout JSONWriter) -> Void
+    ) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("reason")
@@ -103,14 +117,14 @@ enum ControlMessage {
         names(of: channels, to: &writer)
         range(&writer)
         writer.endObject()
-        return encode("gap", at: timestamp, data: writer.bytes)
+        return ControlMessage("gap", at: timestamp, data: writer.bytes, settles: settled)
     }
 
     /// A replay has been given up to and with the event `position`; behind it comes what is live.
-    static func caughtUp(position: String, at timestamp: Instant) -> [UInt8] { heartbeat("caught_up", at: timestamp, position: position) }
+    static func caughtUp(position: String, at timestamp: Instant) -> ControlMessage { heartbeat("caught_up", at: timestamp, position: position) }
 
     /// `ping` and `pong` in JSON: the position settled so far goes with them, where there is one.
-    static func heartbeat(_ type: String, at timestamp: Instant, id: JSON? = nil, position: String?) -> [UInt8] {
+    static func heartbeat(_ type: String, at timestamp: Instant, id: JSON? = nil, position: String?) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         if let position {
@@ -118,11 +132,11 @@ enum ControlMessage {
             writer.string(position)
         }
         writer.endObject()
-        return encode(type, at: timestamp, id: id, data: writer.bytes)
+        return ControlMessage(type, at: timestamp, id: id, data: writer.bytes, settles: position)
     }
 
     /// The daemon stops. `reconnectMilliseconds`: how long this client should wait, once it is closed, before it comes back.
-    static func drain(reconnectMilliseconds: Int, position: String?, at timestamp: Instant) -> [UInt8] {
+    static func drain(reconnectMilliseconds: Int, position: String?, at timestamp: Instant) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("reconnect_in_ms")
@@ -132,13 +146,13 @@ enum ControlMessage {
             writer.string(position)
         }
         writer.endObject()
-        return encode("drain", at: timestamp, data: writer.bytes)
+        return ControlMessage("drain", at: timestamp, data: writer.bytes, settles: position, reconnectMilliseconds: reconnectMilliseconds)
     }
 
     /// - Parameter position: what is settled for the client; nil where a replay begins at a time.
     static func welcome(
         epoch: Epoch, sequence: UInt64, position: String?, limits: Limits, role: String, at timestamp: Instant
-    ) -> [UInt8] {
+    ) -> ControlMessage {
         var writer = JSONWriter()
         writer.beginObject()
         writer.key("epoch")
@@ -160,7 +174,7 @@ enum ControlMessage {
         writer.key("role")
         writer.string(role)
         writer.endObject()
-        return encode("welcome", at: timestamp, data: writer.bytes)
+        return ControlMessage("welcome", at: timestamp, data: writer.bytes, settles: position)
     }
 }
 

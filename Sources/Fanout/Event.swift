@@ -61,7 +61,7 @@ public enum EventOrigin: Sendable, Equatable {
 public enum MessageType {
     /// Types that nobody may publish: control messages, and the sampler's state.
     public static let reserved: Set<String> = [
-        "", "stats_update", "error", "ping", "pong", "ack", "gap", "drain", "caught_up", "welcome", "subscribe", "unsubscribe", "auth",
+        "", "stats_update", "error", "ping", "pong", "ack", "gap", "drain", "caught_up", "welcome", "close", "subscribe", "unsubscribe", "auth",
     ]
     /// Types that belong to one channel; an event of any other type names its channel.
     public static let ofChannel: [String: Channel] = [

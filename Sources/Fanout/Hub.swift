@@ -51,8 +51,8 @@ public final class Hub: Sendable {
         var history: [Segment]
         var events = 0
         var bytes = 0
-        /// Clients that read text frames.
-        var textClients = 0
+        /// Clients of each encoding.
+        var readers = [Int](repeating: 0, count: Encoding.count)
         /// The newest state of each provider, by the provider's id: what the next one supersedes.
         var newestStates: [[UInt8]: UInt64] = [:]
         /// Per real channel: the latest instant of an event that only history had, and has let go of.
@@ -68,12 +68,13 @@ public final class Hub: Sendable {
     }
     private struct StatsState {
         var number: UInt32
-        var members: Int
-        var frame: StateFrame?
+        /// Of each encoding.
+        var members = [Int](repeating: 0, count: Encoding.count)
+        var frames: StateFrames?
     }
     private struct ProviderState {
         var id: [UInt8]
-        var frame: [UInt8]
+        var message: ControlMessage
     }
     private let state: Locked<State>
 
@@ -150,7 +151,9 @@ public final class Hub: Sendable {
                 publishers.add(Hub.cell(draft.channel, draft.publisher))
                 sequence += 1
             }
-            if state.textClients > 0 { for segment in state.history[firstTouched...] { segment.fillTextFrames() } }
+            for encoding in Encoding.allCases where state.readers[encoding.rawValue] > 0 {
+                for segment in state.history[firstTouched...] { segment.fillFrames(encoding) }
+            }
             head.store(sequence, ordering: .releasing)
             retire(&state, now: published)
             return (first...sequence - 1, state.shards)
@@ -226,36 +229,42 @@ public final class Hub: Sendable {
 
     // MARK: frames
 
-    /// Counts a client that reads text frames; from the first on, frames are made as events come in.
-    func beginTextFrames() { state.withLock { $0.textClients += 1 } }
-    func endTextFrames() { state.withLock { $0.textClients -= 1 } }
+    /// Counts a client that reads frames of an encoding; from the first on, frames are made as events come in.
+    func beginFrames(_ encoding: Encoding) { state.withLock { $0.readers[encoding.rawValue] += 1 } }
+    func endFrames(_ encoding: Encoding) { state.withLock { $0.readers[encoding.rawValue] -= 1 } }
 
     /// Makes the frames of a segment that were not made when its events came in. Takes the lock; once per segment and encoding.
-    func fillTextFrames(of segment: Segment) { state.withLock { _ in segment.fillTextFrames() } }
+    func fillFrames(_ encoding: Encoding, of segment: Segment) { state.withLock { _ in segment.fillFrames(encoding) } }
 
     // MARK: state: stats and providers
 
     /// A client joins a stats group. Called by its shard.
     /// - Returns: the group's number and the present state, if there is one.
-    func join(_ group: StatsGroup) -> (number: UInt32, present: StateFrame?) {
+    func join(_ group: StatsGroup, _ encoding: Encoding) -> (number: UInt32, present: StateFrame?) {
         let (number, frame, source) = state.withLock { state in
-            if state.stats[group] == nil {
+            var joined: StatsState
+            let isFirst: Bool
+            if let present = state.stats[group] {
+                (joined, isFirst) = (present, false)
+            } else {
                 state.statsNumbers += 1
-                state.stats[group] = StatsState(number: state.statsNumbers, members: 0)
+                (joined, isFirst) = (StatsState(number: state.statsNumbers), true)
             }
-            state.stats[group]?.members += 1
-            let isFirst = state.stats[group]?.members == 1
-            return (state.stats[group]?.number ?? 0, state.stats[group]?.frame, isFirst ? state.statsSource : nil)
+            joined.members[encoding.rawValue] += 1
+            let frame = joined.frames?.make(encoding)
+            state.stats[group] = joined
+            return (joined.number, frame, isFirst ? state.statsSource : nil)
         }
         source?.watch(group)
         return (number, frame)
     }
 
-    func leave(_ group: StatsGroup) {
+    func leave(_ group: StatsGroup, _ encoding: Encoding) {
         let source = state.withLock { state -> (any StatsSource)? in
-            guard let members = state.stats[group]?.members else { return nil }
-            if members > 1 {
-                state.stats[group]?.members = members - 1
+            guard var members = state.stats[group]?.members, members[encoding.rawValue] > 0 else { return nil }
+            members[encoding.rawValue] -= 1
+            if members.contains(where: { $0 > 0 }) {
+                state.stats[group]?.members = members
                 return nil
             }
             state.stats[group] = nil
@@ -267,21 +276,22 @@ public final class Hub: Sendable {
     /// A new state of a stats group: to all its members. The sampler's thread.
     /// - Parameter data: the `data` of the `stats_update`, compact JSON.
     public func updateStats(_ group: StatsGroup, at instant: Instant, data: [UInt8]) {
-        let frame = StateFrame(Hub.textFrame(type: "stats_update", timestamp: instant, data: redaction.masked(data)))
+        var made = StateFrames(ControlMessage("stats_update", at: instant, data: redaction.masked(data)))
         let shards = state.withLock { state -> [Shard] in
-            guard state.stats[group] != nil else { return [] }
-            state.stats[group]?.frame = frame
+            guard let members = state.stats[group]?.members else { return [] }
+            for encoding in Encoding.allCases where members[encoding.rawValue] > 0 { _ = made.make(encoding) }
+            state.stats[group]?.frames = made
             return state.shards
         }
         if !shards.isEmpty { publishers.add(Hub.cell(.stats, .stats)) }
-        for shard in shards { shard.post { $0.deliver(frame, to: group) } }
+        for shard in shards { shard.post { [made] in $0.deliver(made, to: group) } }
     }
 
     /// The present state of each provider, for new subscribers; the first one also for those who are there already. The
     /// sampler's thread.
     public func updateProviders(_ states: [(id: String, timestamp: Instant, data: [UInt8])]) {
         let made = states.map {
-            ProviderState(id: Array($0.id.utf8), frame: Hub.textFrame(type: "provider_status", timestamp: $0.timestamp, data: redaction.masked($0.data)))
+            ProviderState(id: Array($0.id.utf8), message: ControlMessage("provider_status", at: $0.timestamp, data: redaction.masked($0.data)))
         }
         let waiting = state.withLock { state -> [Shard] in
             defer { state.providers = made }
@@ -291,18 +301,12 @@ public final class Hub: Sendable {
     }
 
     /// Frames of the present state of the providers that pass, and whether they have been looked at yet.
-    func providerFrames(wanted: [[UInt8]]) -> (frames: [UInt8], isLooked: Bool) {
-        state.withLock { state in
-            let frames = (state.providers ?? []).reduce(into: [UInt8]()) {
-                if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: $1.frame) }
-            }
-            return (frames, state.providers != nil)
+    func providerFrames(_ encoding: Encoding, wanted: [[UInt8]]) -> (frames: [UInt8], isLooked: Bool) {
+        guard let present = state.withLock({ $0.providers }) else { return ([], false) }
+        let frames = present.reduce(into: [UInt8]()) {
+            if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: encoding.frame($1.message)) }
         }
-    }
-
-    /// A message without id as a frame.
-    static func textFrame(type: String, timestamp: Instant, data: [UInt8]) -> [UInt8] {
-        FrameWriter.frame(.text, ControlMessage.encode(type, at: timestamp, data: data))
+        return (frames, true)
     }
 
     // MARK: seeing inside

@@ -12,6 +12,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     let handle: ClientHandle
     /// The principal's; empty for nobody in particular.
     let user: String
+    let encoding: Encoding
     let evaluator: Evaluator
     /// The first event of history that was asked for, and the first that is live.
     let from: UInt64
@@ -49,12 +50,13 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     private static let earliest = Instant(milliseconds: 946_684_800_000)
 
     init(
-        shard: Shard, handle: ClientHandle, user: String, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?, last: Int?,
-        archived: ChannelSet, fresh: ChannelSet
+        shard: Shard, handle: ClientHandle, user: String, encoding: Encoding, evaluator: Evaluator, from: UInt64, until: UInt64, since: Instant?,
+        last: Int?, archived: ChannelSet, fresh: ChannelSet
     ) {
         self.shard = shard
         self.handle = handle
         self.user = user
+        self.encoding = encoding
         self.evaluator = evaluator
         self.from = from
         self.until = until
@@ -94,7 +96,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             let first = place.first
             // History has moved on since the replay was asked for; how much of it would have passed is not known any more.
             let isShort = archived.isEmpty && view.from > from && place.found < limit
-            var gap: [UInt8]?
+            var gap: ControlMessage?
             if let since {
                 // There may be more before history, which was not even looked for.
                 let isMore = place.before > 0 || !archived.isEmpty && since <= hub.coverage().advanced(byMilliseconds: 1)
@@ -203,7 +205,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             }
             if spent + (now - began) > pool.limits.replayNanoseconds {
                 pool.cut.add(1, ordering: .relaxed)
-                chunk += FrameWriter.frame(.text, timeGap(archived, from: lastInstant ?? since, until: nil))
+                chunk += encoding.frame(timeGap(archived, from: lastInstant ?? since, until: nil))
                 isOver = true
                 finish(chunk, at: view().from)
                 return
@@ -222,7 +224,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
                 failed.insert(ChannelSet(failure.channel))
                 pool.cut.add(1, ordering: .relaxed)
                 Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)", .replayIncomplete, [.channel(failure.channel.name)])
-                chunk += FrameWriter.frame(.text, timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
+                chunk += encoding.frame(timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
             }
         }
     }
@@ -256,24 +258,25 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
                     continue
                 }
             }
-            scratch.fillTextFrames()
-            bytes += scratch.textFrames.rest(from: scratch.textFrames.bytes, ofFrame: 0)
+            scratch.fillFrames(encoding)
+            let frames = scratch.spanFrames(encoding)
+            bytes += frames.rest(from: frames.start(of: 0), ofFrame: 0)
         }
         return bytes
     }
 
     // MARK: gaps
 
-    private func cutGap(before first: UInt64, dropped: Int?) -> [UInt8] {
+    private func cutGap(before first: UInt64, dropped: Int?) -> ControlMessage {
         hub.gaps.add(.historyExpired)
-        return ControlMessage.gap(
+        return .gap(
             reason: .historyExpired, channels: evaluator.audience.channels, after: hub.epoch.id(from - 1), resume: hub.epoch.id(first - 1),
             dropped: dropped.map { UInt64($0) }, at: hub.clock.now())
     }
 
     /// A hole among events that have no ids: told by their instants.
-    private func timeGap(_ channels: ChannelSet, from: Instant?, until end: Instant?) -> [UInt8] {
+    private func timeGap(_ channels: ChannelSet, from: Instant?, until end: Instant?) -> ControlMessage {
         hub.gaps.add(.historyExpired)
-        return ControlMessage.gap(reason: .historyExpired, channels: channels, from: from, until: end, at: hub.clock.now())
+        return .gap(reason: .historyExpired, channels: channels, from: from, until: end, at: hub.clock.now())
     }
 }

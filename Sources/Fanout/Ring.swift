@@ -159,3 +159,21 @@ final class StateFrame: @unchecked Sendable {  // Sendable because the bytes are
 
     deinit { bytes.deallocate() }
 }
+
+/// The present state of a stats group: what was said, and its frames in the encodings that somebody there has.
+struct StateFrames: Sendable {
+    let message: ControlMessage
+    private var frames = [StateFrame?](repeating: nil, count: Encoding.count)
+
+    init(_ message: ControlMessage) { self.message = message }
+
+    subscript(_ encoding: Encoding) -> StateFrame? { frames[encoding.rawValue] }
+
+    /// The frame of an encoding, made if nobody has needed it before.
+    mutating func make(_ encoding: Encoding) -> StateFrame {
+        if let made = frames[encoding.rawValue] { return made }
+        let frame = StateFrame(encoding.frame(message))
+        frames[encoding.rawValue] = frame
+        return frame
+    }
+}

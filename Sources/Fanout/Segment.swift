@@ -3,7 +3,6 @@
 // The history part is one flat block of memory, offsets instead of pointers, under a versioned header, so that it means
 // the same wherever it is mapped. See docs/ARCHITECTURE.md, "Segments".
 
-import Protocol
 import Synchronization
 
 /// A range of a segment's bytes. `length == absent`: the event has no such field.
@@ -87,8 +86,9 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     /// thing in it that changes afterwards. Writer: the hub, under its lock, before it stores the head that makes the newer one
     /// visible; readers: shards, relaxed, who heed it only where the newer one is below the head that they have seen.
     private let successors: UnsafeMutablePointer<Atomic<UInt64>>
-    /// Frames of the text encoding; empty until the first client needs them (memory that is never touched costs nothing).
-    let textFrames: FrameLog
+    /// Per encoding its `FrameLog`, retained; nil until the first client needs it. Writer: the hub, under its lock, once each, with release;
+    /// readers: shards, with acquire.
+    private let logs: UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>>
     /// The segment after this one. Writer: the hub, once, before it stores a head beyond this segment. Readers: shards.
     private let following = Atomic<UnsafeMutableRawPointer?>(nil)
     /// Number of events. Confined to the hub's lock; shards go by `Hub.head`.
@@ -114,11 +114,17 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         entries = (block + entriesOffset).bindMemory(to: EventEntry.self, capacity: entriesMax)
         successors = (block + successorsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: entriesMax)
         bytes = (block + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
-        textFrames = FrameLog(framesMax: entriesMax, bytesMax: bytesMax + entriesMax * 10)
+        logs = .allocate(capacity: Encoding.count)
+        for encoding in Encoding.allCases { (logs + encoding.rawValue).initialize(to: Atomic(nil)) }
     }
 
     deinit {
         block.deallocate()
+        for encoding in Encoding.allCases {
+            if let log = (logs + encoding.rawValue).pointee.load(ordering: .relaxed) { Unmanaged<FrameLog>.fromOpaque(log).release() }
+        }
+        logs.deinitialize(count: Encoding.count)
+        logs.deallocate()
         if let next = following.load(ordering: .relaxed) { Unmanaged<Segment>.fromOpaque(next).release() }
     }
 
@@ -174,8 +180,26 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     }
 
     /// Makes the frames of all events so far. Under the hub's lock.
-    func fillTextFrames() {
-        for index in textFrames.count..<count { textFrames.append(text: text(of: (entries + index).pointee.json)) }
+    func fillFrames(_ encoding: Encoding) {
+        let log = frames(encoding) ?? makeLog(encoding)
+        for index in log.count..<count { log.append(text(of: (entries + index).pointee.json)) }
+    }
+
+    private func makeLog(_ encoding: Encoding) -> FrameLog {
+        let log = FrameLog(encoding, framesMax: entriesMax, messageBytesMax: bytesMax)
+        (logs + encoding.rawValue).pointee.store(Unmanaged.passRetained(log).toOpaque(), ordering: .releasing)
+        return log
+    }
+
+    /// The frames of an encoding; nil while nobody has needed them. Any thread; they live as long as the segment.
+    func frames(_ encoding: Encoding) -> FrameLog? {
+        (logs + encoding.rawValue).pointee.load(ordering: .acquiring).map { Unmanaged<FrameLog>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// The frames that a span of a client with this encoding is made of.
+    func spanFrames(_ encoding: Encoding) -> FrameLog {
+        guard let log = frames(encoding) else { preconditionFailure("a span of frames that were never made") }
+        return log
     }
 
     /// Says that a newer state of the same provider is event `sequence`. Under the hub's lock.
@@ -207,6 +231,7 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
 
 /// Frames of one encoding, contiguous, ready for the wire. Same rule of access as its segment.
 final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
+    private let encoding: Encoding
     private let offsets: UnsafeMutablePointer<UInt32>
     private let framesMax: Int
     private let bytesMax: Int
@@ -216,9 +241,13 @@ final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
     /// How many frames shards may read: stored (release) after their bytes are in place.
     private let readable = Atomic<Int>(0)
 
-    init(framesMax: Int, bytesMax: Int) {
+    /// - Parameters:
+    ///   - framesMax: most messages.
+    ///   - messageBytesMax: most bytes of all messages together.
+    init(_ encoding: Encoding, framesMax: Int, messageBytesMax: Int) {
+        self.encoding = encoding
         self.framesMax = framesMax
-        self.bytesMax = bytesMax
+        bytesMax = encoding.framesBytes(messages: framesMax, bytes: messageBytesMax)
         offsets = .allocate(capacity: framesMax + 1)
         offsets.initialize(to: 0)
         bytes = .allocate(byteCount: bytesMax, alignment: 16)
@@ -232,13 +261,12 @@ final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
     /// Frames ready to be sent; any thread.
     var readableCount: Int { readable.load(ordering: .acquiring) }
 
-    func append(text payload: UnsafeRawBufferPointer) {
+    /// Adds the frame of a message. Under the hub's lock.
+    func append(_ message: UnsafeRawBufferPointer) {
         precondition(count < framesMax)
         let start = Int(offsets[count])
-        precondition(start + payload.count + 10 <= bytesMax)
-        let header = FrameWriter.writeHeader(.text, payloadBytes: payload.count, to: bytes + start)
-        if let base = payload.baseAddress { (bytes + start + header).copyMemory(from: base, byteCount: payload.count) }
-        (offsets + count + 1).initialize(to: UInt32(start + header + payload.count))
+        precondition(start + encoding.framesBytes(messages: 1, bytes: message.count) <= bytesMax)
+        (offsets + count + 1).initialize(to: UInt32(start + encoding.write(message, to: bytes + start)))
         count += 1
         readable.store(count, ordering: .releasing)
     }
@@ -246,6 +274,10 @@ final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
     /// Where frame `index` begins; `index == readableCount` gives the end of the last.
     @inline(__always)
     func offset(of index: Int) -> UInt32 { offsets[index] }
+
+    /// The bytes of frame `index` on. Any thread that knows it to be readable.
+    @inline(__always)
+    func start(of index: Int) -> UnsafeRawPointer { UnsafeRawPointer(bytes) + Int(offsets[index]) }
 
     /// The frame that a span of this log begins in, and whether it begins in its middle: then the frame is partly sent.
     func position(of start: UnsafeRawPointer) -> (frame: Int, isBegun: Bool) {

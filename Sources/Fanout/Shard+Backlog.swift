@@ -53,8 +53,8 @@ extension Shard {
             let first = Int(client.pointee.cursor - segment.firstSequence)
             let border = min(segment.next?.firstSequence ?? cursor, cursor, backlog.border(after: client.pointee.cursor) ?? cursor)
             let end = min(first + Shard.stretchEvents, Int(border - segment.firstSequence))
-            ensureFrames(of: segment, upTo: end)
-            if !feed(first..<end, of: segment, to: client, backlog, present) { return }
+            let frames = ensureFrames(client.pointee.encoding, of: segment, upTo: end)
+            if !feed(first..<end, of: segment, frames, to: client, backlog, present) { return }
             scanned += end - first
             if let newest = client.pointee.ring.newest(capacity: slots.capacity), Int(newest.pointee.length) >= limits.roundBytesMax {
                 return
@@ -66,7 +66,8 @@ extension Shard {
     /// Puts what passes of a range into the ring, and moves the cursor.
     /// - Returns: false when the ring is full.
     private func feed(
-        _ range: Range<Int>, of segment: Segment, to client: UnsafeMutablePointer<Client>, _ backlog: Backlog, _ present: Evaluator?
+        _ range: Range<Int>, of segment: Segment, _ frames: FrameLog, to client: UnsafeMutablePointer<Client>, _ backlog: Backlog,
+        _ present: Evaluator?
     ) -> Bool {
         var tally = Tally()
         // As it was before the run in the making, which may turn out not to fit.
@@ -90,9 +91,9 @@ extension Shard {
             if verdict == .due {
                 if run == nil {
                     before = tally
-                    run = Run(segment.textFrames, index, sequence, entry)
+                    run = Run(frames, index, sequence, entry)
                 } else {
-                    run?.extend(segment.textFrames, index, sequence, entry)
+                    run?.extend(frames, index, sequence, entry)
                 }
             } else if !close() {
                 tally.commit(to: ledger, backlog)
@@ -111,10 +112,10 @@ extension Shard {
         for stretch in backlog.takeEnded(at: client(index).pointee.cursor) {
             switch stretch.ending {
             case .nothing: break
-            case .message(let bytes): enqueue(FrameWriter.frame(.text, bytes), for: index)
+            case .message(let message): enqueue(framed(message, for: index), for: index)
             case .caughtUp:
                 let position = hub.epoch.id(max(client(index).pointee.cursor, stretch.until) - 1)
-                enqueue(FrameWriter.frame(.text, ControlMessage.caughtUp(position: position, at: hub.clock.now())), for: index)
+                enqueue(framed(.caughtUp(position: position, at: hub.clock.now()), for: index), for: index)
             }
         }
     }
@@ -125,7 +126,7 @@ extension Shard {
         guard let loss = details.loss else { return }
         details.loss = nil
         countGap(loss, of: client(index))
-        enqueue(gapFrame(loss), for: index)
+        enqueue(gapFrame(loss, for: client(index)), for: index)
     }
 
     /// The segment of history that an event is in; nil when this shard has let go of it.
@@ -139,9 +140,11 @@ extension Shard {
         return low == 0 ? nil : segments[low - 1]
     }
 
-    /// Sees to it that the frames of the first `count` events of a segment exist.
-    func ensureFrames(of segment: Segment, upTo count: Int) {
-        if segment.textFrames.readableCount < count { hub.fillTextFrames(of: segment) }
+    /// The frames of a segment, those of its first `count` events at least.
+    func ensureFrames(_ encoding: Encoding, of segment: Segment, upTo count: Int) -> FrameLog {
+        if let frames = segment.frames(encoding), frames.readableCount >= count { return frames }
+        hub.fillFrames(encoding, of: segment)
+        return segment.spanFrames(encoding)
     }
 
     /// What waited for a client will not be given any more: it is closed, or gone.

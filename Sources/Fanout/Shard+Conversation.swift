@@ -15,7 +15,7 @@ extension Shard {
 
     func refuse(_ failure: MessageError, to index: UInt32) {
         metrics.messageErrors.add(failure.code)
-        send(FrameWriter.frame(.text, ControlMessage.error(failure, at: hub.clock.now())), to: index)
+        send(framed(.error(failure, at: hub.clock.now()), for: index), to: index)
     }
 
     private func obey(_ payload: UnsafeRawBufferPointer, from index: UInt32) throws(MessageError) {
@@ -43,7 +43,7 @@ extension Shard {
         switch type {
         case "ping":
             let pong = ControlMessage.heartbeat("pong", at: hub.clock.now(), id: id, position: position(of: client))
-            send(FrameWriter.frame(.text, pong), to: index)
+            send(framed(pong, for: index), to: index)
         case "pong": break
         case "auth":
             guard let token = message["data"]?["token"]?.string else {
@@ -63,8 +63,7 @@ extension Shard {
     func acknowledge(_ id: JSON?, _ index: UInt32, _ channels: ChannelSet? = nil) {
         guard let id else { return }
         let channels = channels ?? client(index).pointee.details.subscription.channels
-        let ack = ControlMessage.ack(id: id, at: hub.clock.now(), channels: channels)
-        send(FrameWriter.frame(.text, ack), to: index)
+        send(framed(.ack(id: id, at: hub.clock.now(), channels: channels), for: index), to: index)
     }
 
     /// The channels that a message names; the ones that do not exist are answered with an error.
@@ -198,8 +197,8 @@ extension Shard {
         logSubscribed(index, subscription.channels)
     }
 
-    private func answer(_ id: JSON?, _ subscription: Subscription) -> [UInt8] {
-        id.map { ControlMessage.ack(id: $0, at: hub.clock.now(), channels: subscription.channels) } ?? []
+    private func answer(_ id: JSON?, _ subscription: Subscription) -> ControlMessage? {
+        id.map { .ack(id: $0, at: hub.clock.now(), channels: subscription.channels) }
     }
 }
 

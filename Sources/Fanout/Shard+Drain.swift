@@ -12,7 +12,7 @@ extension Response {
 extension Hub {
     /// Takes no event any more and says goodbye to every connection of every shard. Once; what is published before is given.
     ///
-    /// - Parameter told: is given the number of WebSocket clients, when all of them are counted and before any is told; called on the queue of
+    /// - Parameter told: is given the number of clients, when all of them are counted and before any is told; called on the queue of
     ///   a shard, or by what is given back.
     /// - Returns: goes on without the shards that have not answered by then. They say goodbye when they do.
     @discardableResult
@@ -85,7 +85,7 @@ extension Shard {
 
     /// Refuses upgrades from now on, and ends HTTP connections: idle ones at once, others behind the answer in the making, those that have
     /// not asked anything yet behind the answer to what they ask within a second.
-    /// - Returns: how many WebSocket clients are to be told.
+    /// - Returns: how many clients are to be told.
     func stopServing() -> Int {
         assertOwned()
         isDraining = true
@@ -95,7 +95,7 @@ extension Shard {
         return drainable().count
     }
 
-    /// WebSocket clients that nobody has said goodbye to.
+    /// Clients that nobody has said goodbye to.
     private func drainable() -> [UInt32] {
         var found: [UInt32] = []
         forEachClient { index, client in if client.pointee.flags.isDisjoint(with: [.http, .closing, .ended]) { found.append(index) } }
@@ -139,7 +139,7 @@ extension Shard {
 
     private func sayGoodbye(to index: UInt32, delay: Int) {
         let client = client(index)
-        let words = drainMessage(delay, position: position(of: client))
+        let words = framed(.drain(reconnectMilliseconds: delay, position: position(of: client), at: hub.clock.now()), for: index)
         beginDraining(client)
         // A replay from the sources takes as long as the disk wants. What is held back for it goes with it, since an event of now would
         // settle what the replay has not given; the client will ask again from where it was.
@@ -151,16 +151,10 @@ extension Shard {
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 
-    // MARK: in the words of WebSocket
-
-    private func drainMessage(_ delay: Int, position: String?) -> [UInt8] {
-        FrameWriter.frame(.text, ControlMessage.drain(reconnectMilliseconds: delay, position: position, at: hub.clock.now()))
-    }
-
     /// Puts the last word behind everything that a client was to be given.
     func farewell(_ index: UInt32) {
         note(.closed(.goingAway), of: index)
-        finish(index, FrameWriter.close(.goingAway, CloseCode.goingAway.reason))
+        finish(index, client(index).pointee.encoding.lastWords(.goingAway))
     }
 
     // MARK: bounds

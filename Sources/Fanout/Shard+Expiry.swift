@@ -102,9 +102,8 @@ extension Shard {
     }
 
     /// The `gap` that tells of a loss, as a frame.
-    func gapFrame(_ loss: Loss) -> [UInt8] {
-        FrameWriter.frame(
-            .text,
+    func gapFrame(_ loss: Loss, for client: UnsafeMutablePointer<Client>) -> [UInt8] {
+        client.pointee.encoding.frame(
             ControlMessage.gap(
                 reason: .slowConsumer, channels: loss.channels, after: hub.epoch.id(loss.after), resume: hub.epoch.id(loss.resume),
                 dropped: loss.dropped, at: hub.clock.now()))
@@ -117,12 +116,13 @@ extension Shard {
     /// - Returns: whether events are lost by that.
     private func withdraw(_ segment: Segment, from client: UnsafeMutablePointer<Client>) -> Bool {
         let owner = UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque())
+        guard let frames = segment.frames(client.pointee.encoding) else { return false }
         var hasLost = false
         var position = 0
         while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
             position += 1
             guard span.pointee.kind == .log, span.pointee.owner == owner else { continue }
-            let (frame, isBegun) = segment.textFrames.position(of: span.pointee.start)
+            let (frame, isBegun) = frames.position(of: span.pointee.start)
             // Neighbouring frames are neighbouring sequences; of the span's events some may be sent already.
             var first = segment.firstSequence + UInt64(frame)
             let last = span.pointee.last
@@ -130,7 +130,7 @@ extension Shard {
             var rest: [UInt8] = []
             var restLanes = Lanes.none
             if isBegun {
-                rest = Array(segment.textFrames.rest(from: span.pointee.start, ofFrame: frame))
+                rest = Array(frames.rest(from: span.pointee.start, ofFrame: frame))
                 restLanes = segment.lanes(of: first..<first + 1)
                 first += 1
             }
@@ -171,7 +171,7 @@ extension Shard {
         _ rest: [UInt8], lanes: Lanes, _ loss: Loss?, in span: UnsafeMutablePointer<Span>, of client: UnsafeMutablePointer<Client>
     ) {
         let loss = limits.disconnectsSlowConsumers ? nil : loss
-        let gap = loss.map(gapFrame) ?? []
+        let gap = loss.map { gapFrame($0, for: client) } ?? []
         let bytes = rest + gap
         guard !bytes.isEmpty else { return }
         let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)

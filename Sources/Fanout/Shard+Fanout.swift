@@ -31,9 +31,9 @@ extension Shard {
         for position in groupList.indices {
             let group = groupList[position]
             if group.members.isEmpty { continue }
-            ensureFrames(of: segment, upTo: range.upperBound)
+            let frames = ensureFrames(group.encoding, of: segment, upTo: range.upperBound)
             runs.removeAll(keepingCapacity: true)
-            let heard = group.collect(range, of: segment, into: &runs)
+            let heard = group.collect(range, of: segment, frames, into: &runs)
             let owes = sends && group.heldSince != nil
             if heard.isEmpty, !owes { continue }
             if runs.isEmpty, group.behind == 0, !owes {
@@ -124,10 +124,13 @@ extension Shard {
     // MARK: state
 
     /// A new state of a stats group to its members. Older states still waiting for one are left out.
-    func deliver(_ frame: StateFrame, to key: StatsGroup) {
+    func deliver(_ frames: StateFrames, to key: StatsGroup) {
         assertOwned()
         guard let stats = statsGroups[key] else { return }
-        for index in stats.members { push(frame, number: stats.number, to: index) }
+        for index in stats.members {
+            // Without one, the member has come after the state was made, and was given it then.
+            if let frame = frames[client(index).pointee.encoding] { push(frame, number: stats.number, to: index) }
+        }
     }
 
     func push(_ frame: StateFrame, number: UInt32, to index: UInt32) {

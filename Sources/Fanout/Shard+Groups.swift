@@ -9,11 +9,11 @@ extension Shard {
     /// - Parameters:
     ///   - subscription: everything the client is subscribed to from now on.
     ///   - fresh: the channels whose present state it is to get.
-    ///   - answer: a message that goes out before the first event that this allows; empty for none. Asked for when what was published before
-    ///     has been handed out.
+    ///   - answer: a message that goes out before the first event that this allows. Asked for when what was published before has been
+    ///     handed out.
     ///   - replay: events of before that it wants of the `fresh` channels.
     func subscribe(
-        _ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: () -> [UInt8] = { [] }, replay: ReplayRequest? = nil
+        _ index: UInt32, to subscription: Subscription, fresh: ChannelSet, answer: () -> ControlMessage? = { nil }, replay: ReplayRequest? = nil
     ) {
         assertOwned()
         // What was published before belongs to the subscription before; a present state given below would be doubled by it.
@@ -30,15 +30,15 @@ extension Shard {
                 // For what still waits the subscription before counts, and the answer comes behind it; but where a replay follows it comes
                 // before that.
                 backlog.change(
-                    from: former.evaluator, at: cursor, ending: answer.isEmpty || replay != nil ? .nothing : .message(answer))
-                if replay == nil { answer = [] }
+                    from: former.evaluator, at: cursor, ending: replay == nil ? answer.map { .message($0) } ?? .nothing : .nothing)
+                if replay == nil { answer = nil }
             } else {
                 details.backlog?.beginPresent(at: cursor)
             }
             leaveGroup(index)
             if !subscription.effective.isEmpty { enterGroup(index, subscription.audience) }
         }
-        if !answer.isEmpty { enqueue(FrameWriter.frame(.text, answer), for: index) }
+        if let answer { enqueue(framed(answer, for: index), for: index) }
         let fresh = fresh.effective.intersection(subscription.rights.channels)
         if fresh.contains(ChannelSet(.providers)) { enqueueProviders(index) }
         if before.statsGroup != subscription.statsGroup {
@@ -51,8 +51,9 @@ extension Shard {
 
     /// The present state of the providers, as far as the client wants it. Where none is known yet, it comes with the first look.
     private func enqueueProviders(_ index: UInt32) {
-        let details = client(index).pointee.details
-        let known = hub.providerFrames(wanted: details.subscription.filters.providers)
+        let client = client(index)
+        let details = client.pointee.details
+        let known = hub.providerFrames(client.pointee.encoding, wanted: details.subscription.filters.providers)
         details.knowsProviders = known.isLooked
         enqueue(known.frames, for: index)
     }
@@ -71,15 +72,16 @@ extension Shard {
     }
 
     private func enterGroup(_ index: UInt32, _ audience: Audience) {
+        let client = client(index)
+        let key = GroupKey(audience: audience, encoding: client.pointee.encoding)
         let group: Group
-        if let present = groups[audience] {
+        if let present = groups[key] {
             group = present
         } else {
-            group = Group(audience)
-            groups[audience] = group
+            group = Group(audience, client.pointee.encoding)
+            groups[key] = group
             groupList.append(group)
         }
-        let client = client(index)
         client.pointee.groupPosition = group.add(index)
         client.pointee.group = Unmanaged.passUnretained(group)
         if client.pointee.flags.contains(.behind) { group.behind += 1 }
@@ -93,13 +95,13 @@ extension Shard {
         if let moved = group.remove(at: position) { self.client(moved).pointee.groupPosition = position }
         client.pointee.group = nil
         if group.members.isEmpty {
-            groups[group.evaluator.audience] = nil
+            groups[group.key] = nil
             groupList.removeAll { $0 === group }
         }
     }
 
     private func enterStats(_ index: UInt32, _ key: StatsGroup) {
-        let (number, present) = hub.join(key)
+        let (number, present) = hub.join(key, client(index).pointee.encoding)
         let stats = statsGroups[key] ?? StatsMembers(number: number)
         statsGroups[key] = stats
         stats.members.insert(index)
@@ -110,7 +112,7 @@ extension Shard {
         guard let stats = statsGroups[key] else { return }
         stats.members.remove(index)
         if stats.members.isEmpty { statsGroups[key] = nil }
-        hub.leave(key)
+        hub.leave(key, client(index).pointee.encoding)
     }
 
     /// Takes a client that is closed or gone out of everything that gives it events.

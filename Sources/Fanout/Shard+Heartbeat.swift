@@ -93,6 +93,7 @@ extension Shard {
             end(index)
             return
         }
+        if client.pointee.encoding.spoken == .eventStream { return beatStream(index, interval) }
         // While we do not read its input, that it takes our bytes is its sign of life.
         let rests = client.pointee.flags.contains(.inputPaused)
         guard let timeLeft = timeLeft(index) else { return }
@@ -115,7 +116,7 @@ extension Shard {
     private func ping(_ index: UInt32) {
         let position = position(of: client(index))
         if client(index).pointee.flags.contains(.jsonHeartbeat) {
-            send(FrameWriter.frame(.text, ControlMessage.heartbeat("ping", at: hub.clock.now(), position: position)), to: index)
+            send(framed(.heartbeat("ping", at: hub.clock.now(), position: position), for: index), to: index)
         } else {
             send(FrameWriter.frame(.ping, Array((position ?? "").utf8)), to: index)
         }

@@ -10,6 +10,7 @@ public struct ClientDescription: Sendable {
     public let address: PeerAddress
     public let principal: Principal
     public let userAgent: String
+    public let spoken: ClientProtocol
     public let subscription: Subscription
     /// Spans in its ring.
     public let waiting: Int
@@ -39,7 +40,7 @@ public struct ShardReport: Sendable {
 }
 
 extension Shard {
-    /// Every WebSocket client. On the shard's queue.
+    /// Every client. On the shard's queue.
     public func describeClients() -> [ClientDescription] {
         assertOwned()
         var found: [ClientDescription] = []
@@ -48,7 +49,8 @@ extension Shard {
             let details = client.pointee.details
             found.append(
                 ClientDescription(
-                    id: details.id, address: details.address, principal: details.principal, userAgent: details.userAgent, subscription: details.subscription,
+                    id: details.id, address: details.address, principal: details.principal, userAgent: details.userAgent,
+                    spoken: client.pointee.encoding.spoken, subscription: details.subscription,
                     waiting: client.pointee.ring.depth,
                     behind: client.pointee.flags.contains(.behind) ? cursor - client.pointee.cursor : 0, dropped: client.pointee.dropped,
                     bytesSent: client.pointee.bytesSent, since: details.since))

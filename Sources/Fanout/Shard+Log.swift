@@ -15,6 +15,8 @@ enum Ending {
     case failed(CloseCode)
     /// Its side of the connection ended without a close frame.
     case vanished
+    /// The client ended its stream, which needs no word.
+    case left
     /// A system call failed: errno.
     case broken(Int32)
     /// OpenSSL gave up, in its words.
@@ -31,6 +33,7 @@ enum Ending {
         case .closed(let code): "closed with \(code.rawValue): \(code.reason)"
         case .failed(let code): "closed with \(code.rawValue), since the client broke the protocol: \(code.reason)"
         case .vanished: "the client went away without a close frame"
+        case .left: "the client ended the stream"
         case .broken(let code): "the connection broke: \(SystemError.text(of: code))"
         case .brokenTLS(let reason): "the TLS connection broke: \(reason)"
         case .stuck: "the client took no bytes for websocket.client_timeout"
@@ -55,7 +58,7 @@ extension Shard {
     }
 
     /// - Parameters:
-    ///   - path: of the request that became a WebSocket.
+    ///   - path: of the request that made it a client.
     ///   - channels: that it is subscribed to from the start.
     func logConnected(_ index: UInt32, path: String, _ channels: ChannelSet) {
         let details = client(index).pointee.details

@@ -61,8 +61,10 @@ extension Shard {
     private func peerEnded(_ index: UInt32) {
         let client = client(index)
         client.pointee.flags.insert(.peerEnded)
-        note(.vanished, of: index)
-        // A half-closed HTTP peer still reads its answer; a WebSocket without close handshake is over.
+        let isStream = !client.pointee.flags.contains(.http) && client.pointee.encoding.spoken == .eventStream
+        note(isStream ? .left : .vanished, of: index)
+        // A half-closed HTTP peer still reads its answer; a WebSocket without close handshake is over, and so is a stream: whoever has left it looks
+        // the same, and would keep its place until something is sent.
         if client.pointee.flags.contains(.http), !client.pointee.isFlushed || client.pointee.flags.contains(.answering),
             !client.pointee.flags.contains(.lingering)
         {
@@ -82,9 +84,10 @@ extension Shard {
             guard passProxyHeader(&rest, of: index, exchange, putBack: { exchange.input = $0 }) else { return }
             exchange.input.append(contentsOf: rest)
             serveRequests(index)
-        } else {
+        } else if client.pointee.encoding.spoken == .webSocket {
             takeFrames(input, from: index)
         }
+        // Who reads a stream has nothing more to say: it is counted (`admitBytes`) and heeded no further.
     }
 
     // MARK: HTTP
@@ -197,6 +200,9 @@ extension Shard {
             if isOneTooMany(index) { return }
             // The body of a refused request is not read: what follows cannot be told from a request.
             answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
+        case .upgrade(let upgrade) where upgrade.encoding == .eventStream && head.method == "HEAD":
+            if isOneTooMany(index) { return }
+            answerStreamHead(index, upgrade.fields)
         case .upgrade(let upgrade):
             let rest = Array(exchange.input[min(used, exchange.input.count)...])
             used = exchange.input.count
@@ -284,17 +290,19 @@ extension Shard {
     private func upgrade(_ index: UInt32, _ head: RequestHead, _ upgrade: Upgrade, rest: [UInt8]) {
         let client = client(index)
         if isDraining {
-            answer(index, .stopping, keepAlive: false, headOnly: false)
+            var stopping = Response.stopping
+            stopping.fields += upgrade.fields
+            answer(index, stopping, keepAlive: false, headOnly: false)
             return
         }
+        let fields = [("Retry-After", "5")] + upgrade.fields
         if hub.clients.add(1, ordering: .relaxed).newValue > limits.clientsMax {
             hub.clients.subtract(1, ordering: .relaxed)
             counters.refused.add(1, ordering: .relaxed)
             hub.refusals.add(.maxClients)
             logRefused(index, "websocket.max_clients (\(limits.clientsMax)) is reached")
             answer(
-                index, .error(503, "max_clients (\(limits.clientsMax)) is reached", fields: [("Retry-After", "5")]), keepAlive: false,
-                headOnly: false)
+                index, .error(503, "max_clients (\(limits.clientsMax)) is reached", fields: fields), keepAlive: false, headOnly: false)
             return
         }
         if upgrade.awaitsAuthentication, hub.awaiting.add(1, ordering: .relaxed).newValue > limits.awaitingMax {
@@ -304,8 +312,7 @@ extension Shard {
             hub.refusals.add(.awaitingAuthentication)
             logRefused(index, "\(limits.awaitingMax) clients have still to say who they are")
             answer(
-                index, .error(503, "too many clients have still to say who they are", fields: [("Retry-After", "5")]), keepAlive: false,
-                headOnly: false)
+                index, .error(503, "too many clients have still to say who they are", fields: fields), keepAlive: false, headOnly: false)
             return
         }
         switch upgrade.awaitsAuthentication ? .admitted(nil) : delegate.admit(upgrade.principal) {
@@ -315,20 +322,20 @@ extension Shard {
             counters.refused.add(1, ordering: .relaxed)
             hub.refusals.add(.connectionsPerUser)
             logRefused(index, refusal)
-            answer(index, .error(429, refusal, fields: [("Retry-After", "5")]), keepAlive: false, headOnly: false)
+            answer(index, .error(429, refusal, fields: fields), keepAlive: false, headOnly: false)
             return
         }
         if client.pointee.flags.contains(.plainHTTP) { hub.httpConnections.subtract(1, ordering: .relaxed) }
         client.pointee.flags.subtract([.http, .plainHTTP])
+        client.pointee.encoding = upgrade.encoding
         client.pointee.details.exchange = nil
         client.pointee.details.userAgent = String(ForeignText.masked(head.first("user-agent") ?? "").prefix(200))
         if upgrade.heartbeatIsJSON { client.pointee.flags.insert(.jsonHeartbeat) }
         counters.clients.add(1, ordering: .relaxed)
-        metrics.clients.add(1, ordering: .relaxed)
-        metrics.answered(101)
-        hub.beginTextFrames()
+        metrics.begin(upgrade.encoding.spoken)
+        hub.beginFrames(upgrade.encoding)
         logConnected(index, path: head.path, upgrade.subscription.channels)
-        enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
+        enqueueAnswer(to: head, upgrade, for: index)
         // It may have waited long for its credential to be looked at, and had no chance to show life.
         client.pointee.lastReceived = tick
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
@@ -349,7 +356,7 @@ extension Shard {
         }
         if !rest.isEmpty {
             var input = rest
-            input.withUnsafeMutableBytes { takeFrames($0, from: index) }
+            input.withUnsafeMutableBytes { take($0, from: index) }
         }
     }
 
@@ -359,8 +366,9 @@ extension Shard {
         subscribe(
             index, to: subscription, fresh: subscription.channels,
             answer: {
-                guard upgrade.welcomes else { return [] }
-                return ControlMessage.welcome(
+                enqueueOpening(upgrade, for: index)
+                guard upgrade.welcomes else { return nil }
+                return .welcome(
                     epoch: hub.epoch, sequence: cursor - 1, position: settled(before: upgrade.replay), limits: limits, role: role,
                     at: hub.clock.now())
             }, replay: upgrade.replay)
@@ -436,11 +444,13 @@ extension Shard {
         return false
     }
 
-    /// Puts our close frame into the ring; nothing follows it.
-    func finish(_ index: UInt32, _ frame: [UInt8]) {
+    /// Puts our last words into the ring; nothing follows them.
+    func finish(_ index: UInt32, _ words: [UInt8]) {
         let client = client(index)
-        enqueue(frame, for: index)
+        enqueue(words, for: index)
         client.pointee.flags.insert(.closing)
+        // Nobody answers the end of a stream.
+        if client.pointee.encoding.spoken == .eventStream { client.pointee.flags.insert(.endAfterFlush) }
         leaveGroups(index)
         schedule(index, in: lastWait(client))
     }
@@ -452,14 +462,14 @@ extension Shard {
         if !client(index).pointee.flags.contains(.blocked) { drain(index) }
     }
 
-    /// Begins the close handshake from our side.
+    /// Begins the close handshake from our side, or ends a stream.
     func close(_ index: UInt32, _ code: CloseCode) {
         let client = client(index)
         guard client.pointee.flags.isDisjoint(with: [.closing, .ended, .http]) else { return }
         // What has not begun is not sent any more: a client that is closed for being slow would never see the frame behind it.
         withdrawUnbegun(index)
         note(.closed(code), of: index)
-        finish(index, FrameWriter.close(code, code.reason))
+        finish(index, client.pointee.encoding.lastWords(code))
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 }

@@ -35,7 +35,7 @@ extension Shard {
             if !gone.isEmpty {
                 hub.gaps.add(.historyExpired)
                 tell(
-                    ControlMessage.gap(
+                    .gap(
                         reason: .historyExpired, channels: gone, from: since, until: hub.coverage(), at: hub.clock.now()), index)
             }
         }
@@ -46,7 +46,7 @@ extension Shard {
         }
         let job = ReplayJob(
             shard: self, handle: ClientHandle(index: index, generation: client.pointee.generation), user: client.pointee.details.principal.user,
-            evaluator: evaluator, from: from, until: cursor, since: since, last: request.last, archived: archived,
+            encoding: client.pointee.encoding, evaluator: evaluator, from: from, until: cursor, since: since, last: request.last, archived: archived,
             fresh: channels.subtracting(heard))
         backlog.job = job
         backlog.threshold = since.map { Threshold(channels: job.fresh, notBefore: $0, from: cursor) }
@@ -93,7 +93,7 @@ extension Shard {
     }
 
     /// It is known where a replay begins in history, and that nothing is to be read from elsewhere.
-    func beginReplay(_ job: ReplayJob, from first: UInt64, gap: [UInt8]?) {
+    func beginReplay(_ job: ReplayJob, from first: UInt64, gap: ControlMessage?) {
         guard let (index, client, backlog) = client(of: job) else { return }
         let oldest = segments.first?.firstSequence ?? cursor
         if oldest > first, backlog.coverage != nil {
@@ -113,14 +113,14 @@ extension Shard {
     }
 
     /// A replay is read from its sources. History gives the client what only history has.
-    func beginArchive(_ job: ReplayJob, gap: [UInt8]?) {
+    func beginArchive(_ job: ReplayJob, gap: ControlMessage?) {
         guard let (index, _, _) = client(of: job) else { return }
         if let gap { tell(gap, index) }
     }
 
-    private func tell(_ gap: [UInt8], _ index: UInt32) {
+    private func tell(_ gap: ControlMessage, _ index: UInt32) {
         counters.gaps.add(1, ordering: .relaxed)
-        enqueue(FrameWriter.frame(.text, gap), for: index)
+        enqueue(framed(gap, for: index), for: index)
     }
 
     /// The next frames of a replay from its sources.

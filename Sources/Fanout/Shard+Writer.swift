@@ -11,11 +11,10 @@ extension Shard {
     /// - Returns: false when the ring is full.
     @inline(__always)
     func push(_ run: Run, of segment: Segment, to client: UnsafeMutablePointer<Client>) -> Bool {
-        let start = UnsafeRawPointer(segment.textFrames.bytes) + Int(run.from)
         if let newest = client.pointee.ring.newest(capacity: slots.capacity), newest.pointee.kind == .log,
-            newest.pointee.start + Int(newest.pointee.length) == start
+            newest.pointee.start + Int(newest.pointee.length) == run.start
         {
-            newest.pointee.length += run.to - run.from
+            newest.pointee.length += run.length
             newest.pointee.events += run.events
             newest.pointee.lanes += run.lanes
             newest.pointee.last = run.last
@@ -23,7 +22,7 @@ extension Shard {
         }
         openRing(of: client)
         let span = Span(
-            start: start, length: run.to - run.from, events: run.events, lanes: run.lanes, last: run.last,
+            start: run.start, length: run.length, events: run.events, lanes: run.lanes, last: run.last,
             owner: UnsafeRawPointer(Unmanaged.passUnretained(segment).toOpaque()), kind: .log)
         return client.pointee.ring.push(span, limit: limits.ringSpansMax, capacity: slots.capacity)
     }
@@ -35,6 +34,9 @@ extension Shard {
         client.pointee.ring.lend(slots.borrow())
         client.pointee.lastProgress = tick
     }
+
+    /// One of our own messages in the client's encoding.
+    func framed(_ message: ControlMessage, for index: UInt32) -> [UInt8] { client(index).pointee.encoding.frame(message) }
 
     /// Puts bytes of its own (an answer, a snapshot, a control frame) behind what waits for a client, and sends what can go.
     func send(_ bytes: [UInt8], to index: UInt32) {
@@ -77,9 +79,10 @@ extension Shard {
             defer { position += 1 }
             if position == 0, span.pointee.kind == .log {
                 let segment = Unmanaged<Segment>.fromOpaque(span.pointee.owner).takeUnretainedValue()
-                let (frame, isBegun) = segment.textFrames.position(of: span.pointee.start)
+                let frames = segment.spanFrames(client.pointee.encoding)
+                let (frame, isBegun) = frames.position(of: span.pointee.start)
                 if isBegun {
-                    span.pointee.length = UInt32(segment.textFrames.rest(from: span.pointee.start, ofFrame: frame).count)
+                    span.pointee.length = UInt32(frames.rest(from: span.pointee.start, ofFrame: frame).count)
                     let last = segment.firstSequence + UInt64(frame)
                     let unsent = segment.lanes(of: last + 1..<span.pointee.last + 1)
                     ledger.add(.abandoned, unsent)
@@ -100,10 +103,10 @@ extension Shard {
     }
 
     /// Lets go of a span whose client is gone; of a run, some events may have been sent.
-    func abandon(_ span: Span) {
+    func abandon(_ span: Span, of client: UnsafeMutablePointer<Client>) {
         if span.kind == .log {
             let segment = Unmanaged<Segment>.fromOpaque(span.owner).takeUnretainedValue()
-            let (frame, _) = segment.textFrames.position(of: span.start)
+            let (frame, _) = segment.spanFrames(client.pointee.encoding).position(of: span.start)
             let first = segment.firstSequence + UInt64(frame)
             ledger.add(.delivered, segment.lanes(of: span.last + 1 - UInt64(span.events)..<first))
             ledger.add(.abandoned, segment.lanes(of: first..<span.last + 1))

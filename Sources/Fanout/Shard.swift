@@ -67,7 +67,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     let slots: SlotPool
     let tls = ShardTLS()
     /// Groups by what they want, and the same as a list for the fan-out.
-    var groups: [Audience: Group] = [:]
+    var groups: [GroupKey: Group] = [:]
     var groupList: [Group] = []
     var statsGroups: [StatsGroup: StatsMembers] = [:]
     /// Takes no connection and no upgrade any more.
@@ -360,7 +360,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         leaveGroups(index)
         unschedule(index)
         while let span = client.pointee.ring.peek(0, capacity: slots.capacity) {
-            abandon(span.pointee)
+            abandon(span.pointee, of: client)
             client.pointee.ring.pop()
         }
         if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
@@ -368,11 +368,11 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         metrics.end(client.pointee.details.way)
         if !client.pointee.flags.contains(.http) {
             logDisconnected(index)
-            metrics.end(client.pointee.details.ending)
+            metrics.end(client.pointee.details.ending, of: client.pointee.encoding.spoken)
             if client.pointee.details.awaiting != nil { hub.awaiting.subtract(1, ordering: .relaxed) }
             hub.clients.subtract(1, ordering: .relaxed)
             counters.clients.subtract(1, ordering: .relaxed)
-            hub.endTextFrames()
+            hub.endFrames(client.pointee.encoding)
         } else if client.pointee.flags.contains(.plainHTTP) {
             hub.httpConnections.subtract(1, ordering: .relaxed)
         }

@@ -11,7 +11,7 @@ public enum ConnectionTransport: String, CaseIterable, Sendable {
 
 /// How a client's connection ended; the text is the metric label.
 public enum ClientEnd: String, CaseIterable, Sendable {
-    /// It sent a close frame first.
+    /// It sent a close frame first, or ended its stream.
     case closedByClient = "closed_by_client"
     /// We did.
     case closedByDaemon = "closed_by_daemon"
@@ -49,8 +49,8 @@ public final class ShardMetrics: Sendable {
     public let ends = CaseCounters<ClientEnd>()
     /// Messages answered with an error.
     public let messageErrors = CaseCounters<MessageErrorCode>()
-    /// Clients since the start.
-    let clients = Atomic<UInt64>(0)
+    private let begun = CaseCounters<ClientProtocol>()
+    private let over = CaseCounters<ClientProtocol>()
 
     /// 50 µs to 10 s.
     static let delayBounds: [UInt64] = [
@@ -74,6 +74,8 @@ public final class ShardMetrics: Sendable {
         ConnectionTransport.allCases.firstIndex(of: transport) ?? 0
     }
 
+    func begin(_ spoken: ClientProtocol) { begun.add(spoken) }
+
     func answered(_ status: Int) { responses.add(ShardMetrics.statuses.firstIndex(of: status) ?? ShardMetrics.statuses.count) }
 
     func countBehind(_ step: Int) { behind.store(behind.load(ordering: .relaxed) + step, ordering: .relaxed) }
@@ -83,7 +85,8 @@ public final class ShardMetrics: Sendable {
     }
 
     /// A client's connection is over.
-    func end(_ ending: Ending) {
+    func end(_ ending: Ending, of spoken: ClientProtocol) {
+        over.add(spoken)
         ends.add(ending.counted)
         switch ending {
         case .closedByPeer(let code): closed(.client, code)
@@ -114,14 +117,19 @@ public final class ShardMetrics: Sendable {
     }
     public var clientsBehind: Int { behind.load(ordering: .relaxed) }
     public var bytesIn: UInt64 { bytesReceived.load(ordering: .relaxed) }
-    public var clientsTotal: UInt64 { clients.load(ordering: .relaxed) }
+    /// Since the start.
+    public func clients(by spoken: ClientProtocol) -> UInt64 { begun.count(spoken) }
+    public func presentClients(by spoken: ClientProtocol) -> UInt64 {
+        let gone = over.count(spoken)
+        return max(begun.count(spoken), gone) - gone
+    }
 }
 
 extension Ending {
     fileprivate var counted: ClientEnd {
         switch self {
         case .none: .other
-        case .closedByPeer: .closedByClient
+        case .closedByPeer, .left: .closedByClient
         case .closed: .closedByDaemon
         case .failed: .protocolError
         case .vanished: .vanished

@@ -33,17 +33,24 @@ public struct Subscription: Hashable, Sendable {
     }
 }
 
-/// The key of a group.
+/// Who gets the same events.
 struct Audience: Hashable {
     var channels: ChannelSet
     var filters: Filters
 }
 
+/// The key of a group: who gets the same bytes.
+struct GroupKey: Hashable {
+    var audience: Audience
+    var encoding: Encoding
+}
+
 /// A run of neighbouring frames that a group gets.
 struct Run {
-    var from: UInt32
-    var to: UInt32
-    var first: UInt64
+    /// In the frame log of the group's encoding.
+    let start: UnsafeRawPointer
+    var length: UInt32
+    let first: UInt64
     var last: UInt64
     var events: UInt32
     var lanes: Lanes
@@ -52,8 +59,8 @@ struct Run {
 
     /// Of one event.
     init(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
-        from = frames.offset(of: index)
-        to = frames.offset(of: index + 1)
+        start = frames.start(of: index)
+        length = frames.offset(of: index + 1) - frames.offset(of: index)
         first = sequence
         last = sequence
         events = 1
@@ -64,7 +71,7 @@ struct Run {
     /// Takes the next event in.
     @inline(__always)
     mutating func extend(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
-        to = frames.offset(of: index + 1)
+        length += frames.offset(of: index + 1) - frames.offset(of: index)
         last = sequence
         events += 1
         lanes += Lanes(one: entry.pointee.channel)
@@ -93,9 +100,11 @@ struct Evaluator: Sendable {
     }
 }
 
-/// Clients with equal subscriptions. Confined to the shard's queue.
+/// Clients with equal subscriptions and the same encoding. Confined to the shard's queue.
 final class Group {
     let evaluator: Evaluator
+    let encoding: Encoding
+    var key: GroupKey { GroupKey(audience: evaluator.audience, encoding: encoding) }
     /// Client indices; a client knows its position, so that it leaves in O(1).
     private(set) var members: [UInt32] = []
     /// Members that are behind. Where there is none, a batch of which nothing passes is counted and not handed out.
@@ -105,7 +114,10 @@ final class Group {
     /// Where the next round starts, so that no client is always the last.
     var turn = 0
 
-    init(_ audience: Audience) { evaluator = Evaluator(audience) }
+    init(_ audience: Audience, _ encoding: Encoding) {
+        evaluator = Evaluator(audience)
+        self.encoding = encoding
+    }
 
     func add(_ client: UInt32) -> Int32 {
         members.append(client)
@@ -122,8 +134,9 @@ final class Group {
     }
 
     /// Appends to `runs` what this group gets of the events `range` (indices into the segment).
+    /// - Parameter frames: those of the group's encoding, as far as `range`.
     /// - Returns: the events of its channels, those included that its filters hold back.
-    func collect(_ range: Range<Int>, of segment: Segment, into runs: inout [Run]) -> Lanes {
+    func collect(_ range: Range<Int>, of segment: Segment, _ frames: FrameLog, into runs: inout [Run]) -> Lanes {
         var heard = Lanes()
         var open = false
         for index in range {
@@ -139,9 +152,9 @@ final class Group {
             }
             let sequence = segment.firstSequence &+ UInt64(index)
             if open {
-                runs[runs.count - 1].extend(segment.textFrames, index, sequence, entry)
+                runs[runs.count - 1].extend(frames, index, sequence, entry)
             } else {
-                runs.append(Run(segment.textFrames, index, sequence, entry))
+                runs.append(Run(frames, index, sequence, entry))
                 open = true
             }
         }

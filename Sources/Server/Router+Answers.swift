@@ -90,7 +90,7 @@ extension Router {
             writer.key("user_agent")
             writer.string(client.userAgent)
             writer.key("transport")
-            writer.string("websocket")
+            writer.string(client.spoken.rawValue)
             writer.key("channels")
             writer.beginArray()
             for channel in client.subscription.channels.channels { writer.string(channel.name) }

@@ -35,7 +35,7 @@ extension Router {
         }
         do throws(HTTPError) {
             let takesQueryToken = authentication.takesQueryToken || peer.isLoopback && !Access.isProxied(head)
-            switch try presented(head, isWebSocket: endpoint.isWebSocket, takesQueryToken: takesQueryToken) {
+            switch try presented(head, endpoint.credentialWays, takesQueryToken: takesQueryToken) {
             case .nothing:
                 hub.refusals.add(.noCredential)
                 throw HTTPError(401, "who are you? Send a token or an API key of the gateway")
@@ -73,9 +73,9 @@ extension Router {
         }
     }
 
-    private func presented(_ head: RequestHead, isWebSocket: Bool, takesQueryToken: Bool) throws(HTTPError) -> Presented {
+    private func presented(_ head: RequestHead, _ ways: Presented.Ways, takesQueryToken: Bool) throws(HTTPError) -> Presented {
         do throws(HTTPError) {
-            return try Presented.read(head, isWebSocket: isWebSocket, takesQueryToken: takesQueryToken)
+            return try Presented.read(head, ways, takesQueryToken: takesQueryToken)
         } catch {
             if error.status == 401 { hub.refusals.add(.credential) }
             throw error
@@ -91,6 +91,7 @@ extension Router {
         }
         switch endpoint {
         case .webSocket(let channels, let isOpen): return upgrade(head, channels, isOpen: isOpen, principal, cors)
+        case .eventStream(let channels, let isOpen): return stream(head, channels, isOpen: isOpen, principal ?? .unknown, cors)
         case .broadcast:
             // Before the body is read. Who was let in a moment earlier hears the same from the hub.
             return options.isDraining()

@@ -42,7 +42,7 @@ public struct SourceReport: Sendable {
 public struct RouterRules: Sendable {
     public var publicURL = ""
     public var allowedOrigins: [String] = []
-    /// False: health, metrics and admin only.
+    /// False: health, metrics and admin only; no streams either.
     public var servesWebSockets = true
     public var servesMetrics = true
     public var broadcast: BroadcastLimits
@@ -105,7 +105,7 @@ public final class Router: ConnectionDelegate {
     let confirmations = Confirmations()
     /// When those who are connected were looked at last. The heartbeat loop's.
     let rechecked = Atomic<UInt64>(0)
-    /// WebSockets of each user.
+    /// Clients of each user.
     let userConnections = ConnectionCounter<String>()
 
     public init(hub: Hub, options: RouterOptions, rules: RouterRules) {
@@ -130,6 +130,7 @@ public final class Router: ConnectionDelegate {
 
     enum Endpoint {
         case webSocket(ChannelSet, isOpen: Bool)
+        case eventStream(ChannelSet, isOpen: Bool)
         case ticket
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
@@ -153,11 +154,18 @@ public final class Router: ConnectionDelegate {
         /// Whether it is for users only.
         var isForUsers: Bool {
             switch self {
-            case .webSocket, .ticket: true
+            case .webSocket, .eventStream, .ticket: true
             default: isAdmin
             }
         }
-        var isWebSocket: Bool { if case .webSocket = self { true } else { false } }
+        /// How, beside the Authorization header, a request may say who it is.
+        var credentialWays: Presented.Ways {
+            switch self {
+            case .webSocket: .webSocket
+            case .eventStream: .address
+            default: .header
+            }
+        }
     }
 
     func endpoint(_ path: String) -> Endpoint? {
@@ -171,12 +179,16 @@ public final class Router: ConnectionDelegate {
         case "/version": return .version
         case "/metrics": return servesMetrics ? .metrics : nil
         case "/ws": return servesWebSockets ? .webSocket([], isOpen: true) : nil
+        case "/sse": return servesWebSockets ? .eventStream([], isOpen: true) : nil
         default: break
         }
         // It shows what comes by WebSocket.
         if servesWebSockets, let file = DashboardFile.all[path] { return .page(file) }
         if path.hasPrefix("/ws/"), servesWebSockets, let channel = Channel(name: path.dropFirst(4)) {
             return .webSocket(ChannelSet(channel), isOpen: false)
+        }
+        if path.hasPrefix("/sse/"), servesWebSockets, let channel = Channel(name: path.dropFirst(5)) {
+            return .eventStream(ChannelSet(channel), isOpen: false)
         }
         let prefix = "/admin/ws/clients/"
         if path.hasPrefix(prefix), let id = UInt64(path.dropFirst(prefix.count)) { return .client(id) }
@@ -204,7 +216,8 @@ public final class Router: ConnectionDelegate {
         case .page(let file): response = file.answer(to: request.head)
         case .metrics: metrics(later)
         case .ticket: response = ticket(for: request.principal)
-        case .webSocket: response = .error(426, "this address speaks WebSocket")
+        // These become clients before any body is read.
+        case .webSocket, .eventStream: response = .error(404, "no such address")
         }
         if !endpoint.isAdmin, !request.peer.isLocal { response?.fields.append(contentsOf: access.crossOriginFields(for: request.head)) }
         return response
@@ -223,11 +236,7 @@ public final class Router: ConnectionDelegate {
 
     /// - Parameter principal: nil where that is said by the first message.
     func upgrade(_ head: RequestHead, _ channels: ChannelSet, isOpen: Bool, _ principal: Principal?, _ cors: [(String, String)]) -> Route {
-        if options.isDraining() {
-            var response = Response.stopping
-            response.fields.append(contentsOf: cors)
-            return .answer(response)
-        }
+        if options.isDraining() { return stopping(cors) }
         do throws(HTTPError) {
             try Handshake.check(head)
             let offered = head.list("sec-websocket-protocol").filter { !$0.hasPrefix(Presented.subprotocolPrefix) }
@@ -239,25 +248,45 @@ public final class Router: ConnectionDelegate {
                 subprotocol: subprotocol, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval),
                 principal: principal ?? .unknown)
             upgrade.awaitsAuthentication = principal == nil
-            // What the address asks for is read as if everything were allowed, and then compared.
-            upgrade.subscription.rights = .everything
-            try apply(head.query, to: &upgrade, isOpen: isOpen)
-            upgrade.subscription.rights = upgrade.principal.rights
-            if let principal, let forbidden = upgrade.subscription.channels.channels.first(where: { !principal.rights.allows($0) }) {
-                hub.refusals.add(.channel)
-                throw HTTPError(403, "channel \(forbidden.name) is not allowed to you")
-            }
+            try subscribe(&upgrade, to: head.query, isOpen: isOpen, principal)
             return .upgrade(upgrade)
         } catch {
-            var response = error.response
-            response.fields.append(contentsOf: cors)
-            return .answer(response)
+            return answer(error, cors)
+        }
+    }
+
+    func stopping(_ cors: [(String, String)]) -> Route {
+        var response = Response.stopping
+        response.fields.append(contentsOf: cors)
+        return .answer(response)
+    }
+
+    func answer(_ error: HTTPError, _ cors: [(String, String)]) -> Route {
+        var response = error.response
+        response.fields.append(contentsOf: cors)
+        return .answer(response)
+    }
+
+    /// Gives a client that begins what its address asks for.
+    /// - Parameters:
+    ///   - isOpen: the query may name channels.
+    ///   - principal: nil where that is said by the first message.
+    func subscribe(
+        _ upgrade: inout Upgrade, to query: [(name: String, value: String)], isOpen: Bool, _ principal: Principal?
+    ) throws(HTTPError) {
+        // What the address asks for is read as if everything were allowed, and then compared.
+        upgrade.subscription.rights = .everything
+        try apply(query, to: &upgrade, isOpen: isOpen)
+        upgrade.subscription.rights = upgrade.principal.rights
+        if let principal, let forbidden = upgrade.subscription.channels.channels.first(where: { !principal.rights.allows($0) }) {
+            hub.refusals.add(.channel)
+            throw HTTPError(403, "channel \(forbidden.name) is not allowed to you")
         }
     }
 
     static let subprotocol = "goleapai.v1.json"
 
-    /// Reads the query of a WebSocket address: options of the connection, and filters of its channels.
+    /// Reads the query of a client's address: options of the connection, and filters of its channels.
     private func apply(_ query: [(name: String, value: String)], to upgrade: inout Upgrade, isOpen: Bool) throws(HTTPError) {
         var seen: Set<String> = []
         for (name, _) in query where !seen.insert(name).inserted {
@@ -276,12 +305,16 @@ public final class Router: ConnectionDelegate {
             switch name {
             case "channels" where isOpen: continue
             case "auth":
+                if upgrade.encoding.spoken == .eventStream { throw Presented.noMessages }
                 guard value == "message" else { throw HTTPError(400, "auth is not 'message'") }
             // Looked at already; without authentication they are as good as any.
             case let name where Presented.parameters.contains(name): continue
             case "welcome": upgrade.welcomes = try flag(name, value)
             case "heartbeat":
-                guard value == "json" || value == "ping" else { throw HTTPError(400, "heartbeat '\(ForeignText.shown(value, to: 80))' is not json or ping") }
+                let other = upgrade.encoding.spoken == .webSocket ? "ping" : "comment"
+                guard value == "json" || value == other else {
+                    throw HTTPError(400, "heartbeat '\(ForeignText.shown(value, to: 80))' is not json or \(other)")
+                }
                 upgrade.heartbeatIsJSON = value == "json"
             case "since":
                 guard let since = ReplayRequest.since(value) else { throw HTTPError(400, ReplayRequest.sinceError(value)) }

@@ -14,7 +14,7 @@ import Testing
         var generator = SeededGenerator(seed: seed)
         let rig = try Rig()
         let filters = (0..<10).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.logs])]
-        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
+        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
         let ledgers = Locked([Ledger](repeating: Ledger(), count: clients.count))
         let failures = Locked<[String]>([])
@@ -50,7 +50,7 @@ import Testing
         limits.roundBytesMax = generator.pick([1, 1000, 65_536])
         let rig = try Rig(limits)
         let filters = (0..<6).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
-        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
+        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
         try publish(30, of: 8, from: 3, seed: seed, to: rig.hub, into: published, padding: 2000)
         rig.publishMarker()
@@ -86,8 +86,8 @@ import Testing
         limits.sendBufferBytes = 4096
         limits.historyEventsMax = 100
         let rig = try Rig(limits)
-        let stays = try (0..<2).map { try rig.subscribe(ModelFilter([.all]), to: $0) }
-        let leaves = try (0..<24).map { try rig.subscribe(ModelFilter.random(using: &generator), to: $0 % 2) }
+        let stays = try (0..<2).map { try rig.subscribe(ModelFilter([.all]), to: $0, as: Encoding.allCases[$0]) }
+        let leaves = try (0..<24).map { try rig.subscribe(ModelFilter.random(using: &generator), to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
         let ledgers = Locked([Ledger(), Ledger()])
         let failures = Locked<[String]>([])

@@ -15,7 +15,7 @@ func segment(of drafts: [EventDraft]) -> Segment {
     for (index, draft) in drafts.enumerated() {
         segment.add(draft, id: (epoch, UInt64(index + 1)), published: UInt64(index))
     }
-    segment.fillTextFrames()
+    for encoding in Encoding.allCases { segment.fillFrames(encoding) }
     return segment
 }
 

@@ -7,19 +7,19 @@ import Testing
 @testable import Fanout
 
 @Suite struct GroupTests {
-    @Test(arguments: testSeeds(8))
-    func runsAreTheEventsThatPass(seed: UInt64) throws {
+    @Test(arguments: testSeeds(4), Encoding.allCases)
+    func runsAreTheEventsThatPass(seed: UInt64, encoding: Encoding) throws {
         var generator = SeededGenerator(seed: seed)
         let events = (0..<80).map { ModelEvent.random(number: $0, using: &generator) }
         let segment = segment(of: events.map(\.draft))
-        let frames = segment.textFrames
+        let frames = segment.spanFrames(encoding)
         for _ in 0..<40 {
             let model = ModelFilter.random(using: &generator)
-            let group = Group(try model.subscription().audience)
+            let group = Group(try model.subscription().audience, encoding)
             let low = generator.int(0...events.count)
             let range = low..<generator.int(low...events.count)
             var runs = [Run(frames, 0, 1000, segment.entry(at: 0))]
-            let heard = group.collect(range, of: segment, into: &runs)
+            let heard = group.collect(range, of: segment, frames, into: &runs)
             #expect(runs.first?.first == 1000, "what was there stays")
             runs.removeFirst()
             let wanted = range.filter { model.passes(events[$0]) }
@@ -34,8 +34,8 @@ import Testing
             for run in runs {
                 #expect(run.events == UInt32(run.last - run.first + 1))
                 #expect(run.lanes == segment.lanes(of: run.first..<run.last + 1))
-                #expect(run.from == frames.offset(of: Int(run.first) - 1))
-                #expect(run.to == frames.offset(of: Int(run.last)))
+                #expect(run.start == frames.start(of: Int(run.first) - 1))
+                #expect(run.start + Int(run.length) == frames.start(of: Int(run.last)))
             }
             for (run, next) in zip(runs, runs.dropFirst()) { #expect(run.last + 1 < next.first, "neighbours are one run") }
         }
@@ -45,7 +45,7 @@ import Testing
     @Test(arguments: testSeeds(4))
     func membersComeAndGo(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
-        let group = Group(Subscription(channels: .everyChannel, statsInterval: 5).audience)
+        let group = Group(Subscription(channels: .everyChannel, statsInterval: 5).audience, .text)
         var positions: [UInt32: Int32] = [:]
         for client in 0..<UInt32(300) {
             if generator.chance(60) || positions.isEmpty {
@@ -73,8 +73,8 @@ import Testing
                 == ModelFilter([.logs, .stats, .providers, .requests]).subscription().audience)
         #expect(try ModelFilter([.all]).subscription().statsGroup == StatsGroup(window: "5m", interval: 5))
         #expect(try ModelFilter([.logs], ["level": "warn"]).subscription().audience != plain.audience)
-        #expect(Group(plain.audience).evaluator.isOpen)
-        #expect(try !Group(ModelFilter([.logs], ["level": "debug"]).subscription().audience).evaluator.isOpen)
+        #expect(Group(plain.audience, .text).evaluator.isOpen)
+        #expect(try !Group(ModelFilter([.logs], ["level": "debug"]).subscription().audience, .text).evaluator.isOpen)
     }
 }
 

@@ -206,35 +206,35 @@ import Testing
         hub.setStatsSource(source)
         let five = StatsGroup(window: "5m", interval: 5)
         let hour = StatsGroup(window: "1h", interval: 5)
-        #expect(hub.join(five).present == nil)
+        #expect(hub.join(five, .text).present == nil)
         hub.updateStats(five, at: Instant(milliseconds: 0), data: Array("{}".utf8))
-        let second = hub.join(five)
+        let second = hub.join(five, .text)
         let frame = second.present.map { String(decoding: $0.bytes.dropFirst(2), as: UTF8.self) }
         #expect(frame == #"{"type":"stats_update","timestamp":"1970-01-01T00:00:00.000Z","data":{}}"#)
-        #expect(hub.join(hour).number != second.number)
-        hub.leave(five)
+        #expect(hub.join(hour, .text).number != second.number)
+        hub.leave(five, .text)
         #expect(source.calls.withLock { $0 } == ["watch 5m/5", "watch 1h/5"])
-        hub.leave(five)
-        hub.leave(five)
-        hub.leave(hour)
+        hub.leave(five, .text)
+        hub.leave(five, .text)
+        hub.leave(hour, .text)
         #expect(source.calls.withLock { $0 } == ["watch 5m/5", "watch 1h/5", "unwatch 5m/5", "unwatch 1h/5"])
         // Nobody is there: nothing to keep.
         hub.updateStats(five, at: Instant(milliseconds: 0), data: Array("{}".utf8))
-        #expect(hub.join(five).present == nil)
+        #expect(hub.join(five, .text).present == nil)
     }
 
     @Test func presentStateOfProviders() {
         let hub = Hub(limits: limits(), clock: ManualClock())
-        #expect(hub.providerFrames(wanted: []).frames.isEmpty)
+        #expect(hub.providerFrames(.text, wanted: []).frames.isEmpty)
         hub.updateProviders(["a", "b"].map { (id: $0, timestamp: Instant(milliseconds: 0), data: Array("\"\($0)\"".utf8)) })
         func texts(_ wanted: [String]) -> Int {
-            String(decoding: hub.providerFrames(wanted: wanted.map { Array($0.utf8) }).frames, as: UTF8.self).split(
+            String(decoding: hub.providerFrames(.text, wanted: wanted.map { Array($0.utf8) }).frames, as: UTF8.self).split(
                 separator: "provider_status"
             ).count - 1
         }
         #expect(texts([]) == 2)
         #expect(texts(["b"]) == 1)
         #expect(texts(["b", "x", "a"]) == 2)
-        #expect(hub.providerFrames(wanted: [[1]]).frames.isEmpty)
+        #expect(hub.providerFrames(.text, wanted: [[1]]).frames.isEmpty)
     }
 }

@@ -57,9 +57,9 @@ import Testing
 
     @Test func state() {
         hub.updateProviders([(id: "p", timestamp: Instant(milliseconds: 0), data: Array(#"{"message":"\#(RedactionTests.key)"}"#.utf8))])
-        #expect(String(decoding: hub.providerFrames(wanted: []).frames, as: UTF8.self).contains(#"{"message":"gla_[redacted]"}"#))
+        #expect(String(decoding: hub.providerFrames(.text, wanted: []).frames, as: UTF8.self).contains(#"{"message":"gla_[redacted]"}"#))
         let group = StatsGroup(window: "5m", interval: 5)
-        _ = hub.join(group)
+        _ = hub.join(group, .text)
         hub.updateStats(group, at: Instant(milliseconds: 0), data: Array(#"{"m":"\#(RedactionTests.key)"}"#.utf8))
         #expect(hub.redaction.count(.gatewayKey) == 2)
     }

@@ -133,20 +133,26 @@ struct Rig {
         return near
     }
 
-    /// A WebSocket with this subscription.
+    /// A client with this subscription.
     func subscribe(
-        _ subscription: Subscription, to shard: Int = 0, change: (inout Upgrade) -> Void = { _ in }
+        _ subscription: Subscription, to shard: Int = 0, as encoding: Encoding = .text, change: (inout Upgrade) -> Void = { _ in }
     ) throws -> SocketClient {
-        var upgrade = Upgrade(subscription: subscription)
+        var upgrade = Upgrade(encoding: encoding, subscription: subscription)
         change(&upgrade)
         let client = try connect(to: shard)
-        try client.upgrade(desk.register(upgrade))
+        switch encoding.spoken {
+        case .webSocket: try client.upgrade(desk.register(upgrade))
+        case .eventStream: try client.beginStream(desk.register(upgrade))
+        }
         return client
     }
 
-    func subscribe(_ filter: ModelFilter, to shard: Int = 0) throws -> SocketClient {
-        try subscribe(try filter.subscription(), to: shard)
+    func subscribe(_ filter: ModelFilter, to shard: Int = 0, as encoding: Encoding = .text) throws -> SocketClient {
+        try subscribe(try filter.subscription(), to: shard, as: encoding)
     }
+
+    /// Gives a number of clients all encodings in turn, on both shards.
+    static func encoding(of number: Int) -> Encoding { Encoding.allCases[number / 2 % Encoding.allCases.count] }
 
     /// Returns when everything is done that was asked of the shards before.
     func settle() { for shard in shards { shard.queue.sync {} } }

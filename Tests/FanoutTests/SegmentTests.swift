@@ -73,7 +73,7 @@ import Testing
             #expect(segment.fits(Segment.bytesNeeded(draft)))
             segment.add(draft, id: (Epoch(Instant(milliseconds: .max / 1000)), .max - 1), published: 0)
             #expect(segment.bytesUsed <= Segment.bytesNeeded(draft))
-            segment.fillTextFrames()
+            for encoding in Encoding.allCases { segment.fillFrames(encoding) }
             #expect(!segment.fits(0))
         }
     }
@@ -111,7 +111,7 @@ import Testing
         let sizes = [0, 1, 20, 21, 22, 1000, 65_400, 65_535, 70_000]
         let drafts = sizes.map { draft(.logs, "\"" + String(repeating: "x", count: $0) + "\"", type: "log") }
         let segment = segment(of: drafts)
-        let frames = segment.textFrames
+        let frames = segment.spanFrames(.text)
         #expect(frames.readableCount == sizes.count)
         #expect(frames.offset(of: 0) == 0)
         for index in sizes.indices {
@@ -133,14 +133,18 @@ import Testing
         let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192)
         let epoch = Epoch(Instant(milliseconds: 0))
         for number in 0..<3 { segment.add(draft(.logs, "\(number)"), id: (epoch, UInt64(number + 1)), published: 0) }
-        #expect(segment.textFrames.readableCount == 0)
-        segment.fillTextFrames()
-        #expect(segment.textFrames.readableCount == 3)
+        for encoding in Encoding.allCases {
+            #expect(segment.frames(encoding) == nil, "nobody has needed them")
+        }
+        segment.fillFrames(.text)
+        #expect(segment.frames(.text)?.readableCount == 3)
         segment.add(draft(.logs, "3"), id: (epoch, 4), published: 0)
-        #expect(segment.textFrames.readableCount == 3)
-        segment.fillTextFrames()
-        segment.fillTextFrames()
-        #expect(segment.textFrames.readableCount == 4)
+        #expect(segment.frames(.text)?.readableCount == 3)
+        #expect(segment.frames(.eventStream) == nil)
+        segment.fillFrames(.text)
+        segment.fillFrames(.text)
+        segment.fillFrames(.eventStream)
+        for encoding in Encoding.allCases { #expect(segment.frames(encoding)?.readableCount == 4) }
     }
 
     @Test func entryKeepsItsFlatLayout() {

@@ -137,7 +137,7 @@ import Testing
         let metrics = rig.shards[0].metrics
         try waitUntil("it is gone") { metrics.ends.count(.vanished) == 1 }
         #expect(metrics.ends.count(.closedByClient) == 3 && metrics.ends.count(.protocolError) == 1)
-        #expect(metrics.clientsTotal == 5 && metrics.responses(at: 0) == 5)
+        #expect(metrics.clients(by: .webSocket) == 5 && metrics.responses(at: 0) == 5)
         #expect(metrics.connections(by: .plain) == 5)
         try waitUntil("all are gone") { metrics.presentConnections(by: .plain) == 0 }
         #expect(metrics.bytesIn > 0)

@@ -72,7 +72,7 @@ import Testing
         limits.roundBytesMax = generator.pick([1, 500, 5000, 65_536])
         let rig = try Rig(limits, clock: ManualClock(), speaksTLS: overTLS)
         let filters = (0..<7).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
-        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2) }
+        let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
         var ledgers = [Ledger](repeating: Ledger(), count: clients.count)
         for round in 0..<12 {

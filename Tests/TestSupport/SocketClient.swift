@@ -294,8 +294,52 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         return frame
     }
 
-    /// The next text message as JSON; nil when the server closed (see `closeCode`) or the connection ended.
+    // MARK: event stream
+
+    /// What an event stream has said so far; nil on any other connection.
+    public private(set) var stream: StreamParser?
+
+    /// Begins a stream; once this returns the server has subscribed it and its first block is read.
+    /// - Returns: the answer, whose body is the stream.
+    @discardableResult
+    public func beginStream(_ target: String, _ fields: [(String, String)] = []) throws -> ServerAnswer {
+        try write("GET \(target) HTTP/1.1\r\nHost: localhost\r\n" + fields.map { "\($0.0): \($0.1)\r\n" }.joined() + "\r\n")
+        guard let answer = try answer(), answer.status == 200, answer.head.contains("content-type: text/event-stream\r\n") else {
+            throw TestFailure("no stream of \(target)")
+        }
+        stream = StreamParser()
+        while stream?.blocks == 0 {
+            guard let byte = try take(1)?.first else { throw TestFailure("the connection ended in the first block") }
+            if let event = stream?.take(byte) { throw TestFailure("an event without a place before it: \(event)") }
+        }
+        return answer
+    }
+
+    /// The next event; nil at the end of the connection.
+    public func event() throws -> StreamEvent? {
+        while let byte = try take(1)?.first { if let event = stream?.take(byte) { return event } }
+        return nil
+    }
+
+    private func streamedMessage() throws -> JSON? {
+        guard let event = try event() else { return nil }
+        guard closeCode == nil else { throw TestFailure("\(event) behind the last words") }
+        let data = try JSON(parsing: event.data)
+        if event.type == "close", data["type"] == nil {
+            closeCode = data["code"]?.int.flatMap { UInt16(exactly: $0) }
+            closeReason = data["reason"]?.string ?? ""
+            return nil
+        }
+        guard data["type"]?.string == event.type else { throw TestFailure("\(event) has another type inside") }
+        if let id = data["id"]?.string, id != event.lastID { throw TestFailure("\(event) has another id inside") }
+        return data
+    }
+
+    // MARK: either
+
+    /// The next message as JSON; nil when the server closed (see `closeCode`) or the connection ended.
     public func message() throws -> JSON? {
+        if stream != nil { return try streamedMessage() }
         while let frame = try frame() {
             switch frame.opcode {
             case 1: return try JSON(parsing: frame.payload)

@@ -14,18 +14,32 @@ enum Presented {
     /// Names of query parameters that carry a credential, or promise one.
     static let parameters: Set<String> = ["ticket", "token", "auth"]
 
+    /// The ways that a kind of request has.
+    enum Ways {
+        /// The Authorization header, which all have.
+        case header
+        /// Also a ticket, or a token in the address.
+        case address
+        /// Also the subprotocol and the first message.
+        case webSocket
+    }
+
+    static let noMessages = HTTPError(400, "a stream takes no messages, so no auth=message; use the Authorization header or a ticket")
+
     /// Reads what a request carries.
     /// - Parameters:
-    ///   - isWebSocket: also by the subprotocol, a ticket, the address or the first message.
+    ///   - ways: by which it may say it.
     ///   - takesQueryToken: whether a token may stand in the address.
     /// - Throws: 400 where it carries several, or one in a way that is not taken; never with the credential in its words.
-    static func read(_ head: RequestHead, isWebSocket: Bool, takesQueryToken: Bool) throws(HTTPError) -> Presented {
+    static func read(_ head: RequestHead, _ ways: Ways, takesQueryToken: Bool) throws(HTTPError) -> Presented {
         var found: [Presented] = []
         for value in head.all("authorization") { found.append(.credential(try authorization(value))) }
-        if isWebSocket {
+        if ways == .webSocket {
             for offered in head.list("sec-websocket-protocol") where offered.hasPrefix(subprotocolPrefix) {
                 found.append(.credential(Credential(text: String(offered.dropFirst(subprotocolPrefix.count)))))
             }
+        }
+        if ways != .header {
             for (name, value) in head.query {
                 switch name {
                 case "ticket": found.append(.ticket(value))
@@ -35,6 +49,7 @@ enum Presented {
                     }
                     found.append(.credential(Credential(text: value)))
                 case "auth":
+                    if ways != .webSocket { throw noMessages }
                     guard value == "message" else { throw HTTPError(400, "auth is not 'message'") }
                     found.append(.message)
                 default: break

@@ -27,12 +27,20 @@ extension Metric {
         gauge(
             "clients", labels: [.protocolName], "Clients now.",
             reading: "Near limit{name=\"max_clients\"}, further ones are refused with 503."
-        ) { [Sample(labels: ["websocket"], value: .level(Int64($0.hub.clientCount)))] },
+        ) { observed in
+            ClientProtocol.allCases.map { spoken in
+                Sample(labels: [spoken.rawValue], value: .count(observed.sum { $0.metrics.presentClients(by: spoken) }))
+            }
+        },
         Metric(
             name: prefix + "clients_total", kind: .counter, unit: "", labels: [.protocolName], help: "Clients since the start.",
             reading:
                 "A rate far above that of new users: clients that are disconnected and come back; disconnects_total says why."
-        ) { [Sample(labels: ["websocket"], value: .count($0.sum { $0.metrics.clientsTotal }))] },
+        ) { observed in
+            ClientProtocol.allCases.map { spoken in
+                Sample(labels: [spoken.rawValue], value: .count(observed.sum { $0.metrics.clients(by: spoken) }))
+            }
+        },
         gauge(
             "clients_behind", "Clients that are fed from history, since they could not keep up or asked for events of before.",
             reading: "Stays up: slow readers; /admin/ws/clients says which, and how far behind."
@@ -65,7 +73,7 @@ extension Metric {
                 MetricLabel(name: "side", values: CloseSide.allCases.map(\.rawValue)),
                 MetricLabel(name: "code", values: ShardMetrics.closeLabels),
             ],
-            help: "Close frames that ended a client, by who sent them and by their code.",
+            help: "Close frames that ended a client, and close events that ended a stream, by who sent them and by their code.",
             reading: "too_slow, flood, timeout and protocol_error on the side of the daemon are clients that do something wrong."
         ) { observed in
             CloseSide.allCases.flatMap { side in
@@ -131,7 +139,7 @@ extension Metric {
 
 extension MetricLabel {
     fileprivate static let transport = MetricLabel(name: "transport", values: ConnectionTransport.allCases.map(\.rawValue))
-    fileprivate static let protocolName = MetricLabel(name: "protocol", values: ["websocket"])
+    fileprivate static let protocolName = MetricLabel(name: "protocol", values: ClientProtocol.allCases.map(\.rawValue))
 }
 
 /// A limit that the page shows as a figure.
