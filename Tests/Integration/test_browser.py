@@ -325,3 +325,35 @@ def test_pages_of_its_own(browser, site, start, tmp_path, mode):
         else:
             assert answers and all('{"error":"who are you?' in what for what in answers), came
             assert target.stats["events_published"] == 2
+
+
+def test_a_page_that_reads_a_stream(browser, site, start, tmp_path):
+    """A browser's own EventSource, of a listed site: it comes back by itself, with the place that it was told, and misses nothing."""
+    target = Target(start, "none", tmp_path, allowed_origins=[f"http://dash.example:{site.server_port}"])
+    with browser.open(f"http://dash.example:{site.server_port}/") as tab:
+        tab.run(f"""
+            var got = [], opened = 0, events = new EventSource('http://127.0.0.1:{target.port}/sse?channels=logs,requests&level=warn');
+            events.onopen = () => {{ opened += 1; }};
+            for (const type of ['log', 'gap', 'close']) events.addEventListener(type, (event) => got.push([type, event.lastEventId, JSON.parse(event.data)]));
+        """)
+        wait_until(lambda: tab.run("opened") == 1, "the page has connected")
+        ids = []
+        for number in range(6):
+            ids.append(publish(target.port, "logs", "log", {"level": "error", "n": number}, headers=target.headers)["id"])
+            publish(target.port, "logs", "log", {"level": "info", "n": -1}, headers=target.headers)
+            if number % 3 == 1:
+                # What is published before it is back is what it asks for.
+                (client,) = get(target.port, "/admin/ws/clients").json["clients"]
+                assert client["transport"] == "sse"
+                request(target.port, "DELETE", f"/admin/ws/clients/{client['id']}", target.headers)
+                wait_until(lambda number=number: tab.run("got.filter((one) => one[0] == 'close').length") == number // 3 + 1, "the page was told")
+                ids.append(publish(target.port, "logs", "log", {"level": "warn", "n": number + 100}, headers=target.headers)["id"])
+                wait_until(lambda number=number: tab.run("opened") == number // 3 + 2, "the page has come back")
+        wait_until(lambda: tab.run("got.filter((one) => one[0] == 'log').length") == len(ids), lambda: tab.run("got"))
+        got = tab.run("got")
+        assert [(one[1], one[2]["id"]) for one in got if one[0] == "log"] == [(identity, identity) for identity in ids]
+        assert [one[2]["data"]["n"] for one in got if one[0] == "log"] == [0, 1, 101, 2, 3, 4, 104, 5]
+        assert [one[2] for one in got if one[0] == "close"] == [{"code": 4505, "reason": "disconnected by an admin"}] * 2
+        assert not any(one[0] == "gap" for one in got)
+        tab.run("events.close()")
+        wait_until(lambda: target.stats["total_clients"] == 0, "it has left")

@@ -1,5 +1,5 @@
 """Nothing is lost in silence: what clients received, what gaps told, and what filters held back add up to what was published,
-through stalls, disconnects and resumes; and the daemon's own ledger says the same."""
+through stalls, disconnects and resumes; and the daemon's own ledger says the same. A third of the clients read Server-Sent Events."""
 
 import heapq
 import json
@@ -8,7 +8,7 @@ import urllib.parse
 
 import pytest
 from support.crowd import Crowd
-from support.daemon import merge, wait_until
+from support.daemon import Literal, merge, wait_until
 from support.http import get, publish_many
 from support.reference import passes
 from support.tls import Certificates, context, settings
@@ -77,7 +77,7 @@ def check_ledger(port):
 
 
 def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None):
-    running = start(merge({"history": history, "websocket": {"buffer_size": 16}, "replay": {"max_events": 1_000_000}}, tls or {}))
+    running = start(merge({"history": history, "websocket": {"buffer_size": 16, "heartbeat_interval": Literal("1s")}, "replay": {"max_events": 1_000_000}}, tls or {}))
     crowd = Crowd(running.tls_port or running.port, context() if running.tls_port else None)
 
     def query(member_filters, **more):
@@ -86,7 +86,7 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
     for number in range(clients):
         channel = CHANNELS[number % 4]
         filters = some_filters(rng, channel) if rng.random() < 0.8 else {}
-        crowd.join(channel, filters, query(filters, welcome="true"), receive_buffer=rng.choice([None, 16384, 65536]))
+        crowd.join(channel, filters, query(filters, welcome="true"), receive_buffer=rng.choice([None, 16384, 65536]), stream=number % 3 == 0)
     events = []
     for number in range(per_second * seconds):
         channel, kind, data = some_event(rng)
@@ -104,8 +104,11 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
         nonlocal resumes
         resumes += 1
         assert member.position, "a client without a position"
-        crowd.join(member.channel, member.filters, query(member.filters, since=member.position), member=member,
-                   receive_buffer=rng.choice([None, 16384]))
+        buffer = rng.choice([None, 16384])
+        if member.stream:
+            crowd.join(member.channel, member.filters, query(member.filters), member=member, receive_buffer=buffer, stream=True, last_id=member.position)
+        else:
+            crowd.join(member.channel, member.filters, query(member.filters, since=member.position), member=member, receive_buffer=buffer)
 
     while publisher.is_alive():
         crowd.poll(0.02)
@@ -145,7 +148,7 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
             crowd.resume(crowd.members[number])
         elif action == "resume":
             resume(crowd.members[number])
-    # Settled: a replay for nothing but its end is the last thing that each gets.
+    # Settled: a WebSocket asks for its position, a stream is told it with the next heartbeat.
     last = publish_many(running.port, [("stats", "end", {})])["last_id"]
     waiting = set(range(clients))
 
@@ -162,8 +165,7 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
     while not is_done():
         if time.monotonic() - asked > 0.5:
             asked = time.monotonic()
-            for number in waiting:
-                member = crowd.members[number]
+            for member in (crowd.members[number] for number in waiting if not crowd.members[number].stream):
                 from support.ws import TEXT, encode
 
                 member.sock.setblocking(True)

@@ -7,13 +7,14 @@ import ssl
 import time
 
 from .daemon import PATIENCE
+from .sse import Parser
 from .ws import CLOSE, PING, PONG, TEXT, encode, take_frame
 
 
 class Member:
     """One client: what came, as numbers of events in the order of arrival."""
 
-    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading", "position")
+    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading", "position", "stream")
 
     def __init__(self, sock, channel, filters):
         self.sock = sock
@@ -25,6 +26,7 @@ class Member:
         self.closed = None
         self.reading = True
         self.position = None
+        self.stream = None      # of a reader of Server-Sent Events: what has come of its stream
 
 
 class Crowd:
@@ -45,8 +47,8 @@ class Crowd:
         self.arrivals = {}
         self.delivered = 0
 
-    def join(self, channel, filters, query, receive_buffer=None, member=None):
-        """Connects a new client, or with `member` one that has left."""
+    def join(self, channel, filters, query, receive_buffer=None, member=None, stream=False, last_id=None):
+        """Connects a new client, or with `member` one that has left; as a WebSocket, or as a reader of Server-Sent Events."""
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -56,10 +58,11 @@ class Crowd:
         sock.connect(("127.0.0.1", self.port))
         if self.tls:
             sock = self.tls.wrap_socket(sock)
-        path = f"/ws/{channel}" + (f"?{query}" if query else "")
-        sock.sendall(
-            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{self.headers}\r\n".encode())
+        path = f"/{'sse' if stream else 'ws'}/{channel}" + (f"?{query}" if query else "")
+        handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        if stream:
+            handshake = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{handshake}{self.headers}\r\n".encode())
         if member is None:
             member = Member(sock, channel, filters)
             self.members.append(member)
@@ -69,7 +72,8 @@ class Crowd:
             assert data, bytes(member.buffer)
             member.buffer += data
         head, _, rest = bytes(member.buffer).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 101"), head
+        assert head.startswith(b"HTTP/1.1 200" if stream else b"HTTP/1.1 101"), head
+        member.stream = Parser() if stream else None
         member.buffer = bytearray(rest)
         sock.setblocking(False)
         self.selector.register(sock, selectors.EVENT_READ, member)
@@ -114,6 +118,9 @@ class Crowd:
             self.take(member)
 
     def take(self, member):
+        if member.stream:
+            self.take_blocks(member)
+            return
         start = 0
         buffer = member.buffer
         while True:
@@ -123,18 +130,7 @@ class Crowd:
             opcode, fin, rsv, payload, start = frame
             assert fin and rsv == 0
             if opcode == TEXT:
-                number = self.texts.get(payload)
-                if number is None:
-                    number = self.learn(payload)
-                if number is None:
-                    message = json.loads(payload)
-                    member.others.append((len(member.numbers), message))
-                    data = message.get("data", {})
-                    member.position = data.get("position") or data.get("resume") or member.position
-                else:
-                    member.numbers.append(number)
-                    member.position = self.events[number]["id"]
-                    self.delivered += 1
+                self.enter(member, payload)
             elif opcode == PING:
                 member.sock.setblocking(True)
                 member.sock.sendall(encode(PONG, payload))
@@ -145,6 +141,32 @@ class Crowd:
                 assert opcode == PONG, opcode
         if start:
             del buffer[:start]
+
+    def enter(self, member, payload):
+        number = self.texts.get(payload)
+        if number is None:
+            number = self.learn(payload)
+        if number is None:
+            message = json.loads(payload)
+            member.others.append((len(member.numbers), message))
+            data = message.get("data", {})
+            member.position = data.get("position") or data.get("resume") or member.position
+        else:
+            member.numbers.append(number)
+            member.position = self.events[number]["id"]
+            self.delivered += 1
+
+    def take_blocks(self, member):
+        """The same texts as over WebSocket; the place to come back to is what a browser would have noted."""
+        for kind, text, identity in member.stream.feed(bytes(member.buffer)):
+            if kind == "close":
+                member.closed = text
+                continue
+            before = len(member.numbers)
+            self.enter(member, text.encode())
+            assert len(member.numbers) == before or identity == member.position, (identity, text)
+        member.buffer = bytearray()
+        member.position = member.stream.last_id or member.position
 
     def learn(self, payload):
         """A text seen for the first time: an event that was published, said rightly, or something else."""
