@@ -39,7 +39,7 @@ let package = Package(
         module("Host", uses: ["Base", "CLinux", "COpenSSL", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
-        module("Server", uses: ["Base", "CDashboard", "Crypto", "Protocol", "Storage", "Host", "Fanout"], excluding: ["Dashboard"]),
+        module("Server", uses: ["Base", "CDashboard", "Crypto", "Protocol", "Storage", "Host", "Fanout"], excluding: ["Dashboard", "Specification"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
         module("Bench", uses: ["Base", "CLinux", "Protocol", "Host"]),
         .executableTarget(

@@ -26,6 +26,9 @@ static const unsigned char dashboard_worker_js[] = {
 static const unsigned char dashboard_css[] = {
 #embed "../Server/Dashboard/dashboard.css"
 };
+static const unsigned char asyncapi_yaml[] = {
+#embed "../Server/Specification/asyncapi.yaml"
+};
 static const unsigned char icon_svg[] = {
 #embed "../Server/Dashboard/icon.svg"
 };
@@ -40,6 +43,7 @@ static const struct cdashboard_file files[] = {
     {"dashboard-worker.js", dashboard_worker_js, sizeof dashboard_worker_js},
     {"dashboard.css", dashboard_css, sizeof dashboard_css},
     {"icon.svg", icon_svg, sizeof icon_svg},
+    {"asyncapi.yaml", asyncapi_yaml, sizeof asyncapi_yaml},
 };
 
 struct cdashboard_file cdashboard_file(size_t number) {

@@ -1,10 +1,10 @@
-// The web dashboard's files, as they are in the program.
+// The web dashboard's files, and the protocol for machines (asyncapi.yaml), as they are in the program.
 
 import CDashboard
 import Crypto
 import Protocol
 
-/// One file of the dashboard, and how it is answered.
+/// One file, and how it is answered.
 struct DashboardFile: Sendable {
     let bytes: [UInt8]
     let contentType: String
@@ -32,6 +32,7 @@ struct DashboardFile: Sendable {
             case "html": "text/html; charset=utf-8"
             case "css": "text/css; charset=utf-8"
             case "svg": "image/svg+xml"
+            case "yaml": "application/yaml"  // RFC 9512
             default: "text/javascript; charset=utf-8"
             }
         // Without libcrypto's digest there is no telling whether a browser's copy is still right: it gets the file anew.

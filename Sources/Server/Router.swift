@@ -134,6 +134,7 @@ public final class Router: ConnectionDelegate {
         case ticket
         case broadcast, adminStats, clients, client(UInt64)
         case health, ready, version
+        /// A file of the web page, or this protocol for machines.
         case page(DashboardFile)
         /// Free for this machine, else for admins.
         case metrics

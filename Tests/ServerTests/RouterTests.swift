@@ -18,7 +18,7 @@ import Testing
 
     static let answers: [(String, String, Int, String?)] = [
         ("GET", "/health", 200, nil), ("HEAD", "/health", 200, nil), ("POST", "/health", 405, "GET, HEAD"),
-        ("GET", "/version", 200, nil),
+        ("GET", "/version", 200, nil), ("POST", "/asyncapi.yaml", 405, "GET, HEAD"),
         ("DELETE", "/version", 405, "GET, HEAD"), ("GET", "/admin/ws/stats", 200, nil),
         ("PUT", "/admin/ws/stats", 405, "GET, HEAD"),
         ("GET", "/admin/ws/broadcast", 405, "POST"), ("GET", "/admin/ws/clients/1", 405, "DELETE"),
@@ -218,6 +218,15 @@ import Testing
         for source in answer.json?["sources"]?.array ?? [] {
             #expect(source["lag_ms"]?.int == 7)
             #expect(source["why"]?.string == (source["state"]?.string == "working" ? "" : "no such file"))
+        }
+    }
+
+    @Test func specification() throws {
+        let answer = try #require(try router().answer(to: head("GET", "/asyncapi.yaml")))
+        #expect(answer.status == 200 && answer["content-type"] == "application/yaml" && answer.text.contains("\nasyncapi: 3.0.0\n"))
+        let tag = try #require(answer["etag"])
+        for (known, status) in [(tag, 304), ("W/\(tag)", 304), ("\"x\", \(tag)", 304), ("*", 304), ("\"x\"", 200)] {
+            #expect(try router().answer(to: head("GET", "/asyncapi.yaml", [("If-None-Match", known)]))?.status == status, "\(known)")
         }
     }
 

@@ -1,4 +1,4 @@
-// The files of the web dashboard, part of the program. C, because its compiler takes a file as it is (#embed, N3017): as array literals of Swift,
+// The files of the web dashboard, and the protocol for machines, part of the program. C, because its compiler takes a file as it is (#embed, N3017): as array literals of Swift,
 // which is what .embedInCode makes of them, they took 20 s to compile; this takes 0.1 s, and knows when a file has changed.
 #ifndef CDASHBOARD_H
 #define CDASHBOARD_H

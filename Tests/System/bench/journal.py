@@ -7,8 +7,10 @@ import time
 from datetime import datetime, timezone
 
 from support.daemon import PATIENCE
+from support.specification import Specification
 from support.ws import Closed, WebSocket
 
+SPECIFICATION = Specification()
 MEMBERS = ("level", "message", "component", "provider_id", "request_id")
 COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 BY_PRIORITY = {0: "error", 1: "error", 2: "error", 3: "error", 4: "warn", 5: "info", 6: "info", 7: "debug"}
@@ -79,6 +81,7 @@ def expected(line, entry):
 def check_event(message, line, entry):
     """The event says of the line what it should, no more and no less."""
     assert message["type"] == "log", message
+    SPECIFICATION.check("log", message)
     right, data = expected(line, entry), dict(message["data"])
     # Where the line has none of these, the event may say so or say nothing.
     for name in ("component", "provider_id", "request_id"):
