@@ -89,7 +89,7 @@ class WebSocket:
     """A blocking connection. `receive…` wait for PATIENCE at most."""
 
     def __init__(self, port, path="/ws", headers=(), answer_pings=True, receive_buffer=None, address="127.0.0.1",
-                 send_after_handshake=b"", host=None, tls=None):
+                 send_after_handshake=b"", host=None, tls=None, source=None):
         self.answer_pings = answer_pings
         self.messages_sent = 0
         self.pings = []
@@ -101,6 +101,8 @@ class WebSocket:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(PATIENCE)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect((address, port))
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = bytearray()
