@@ -122,6 +122,10 @@ class Shown:
             f"[...document.querySelectorAll('#{section} .row:not([hidden])')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
             ".map((row) => [...row.children].map((cell) => cell.textContent).slice(row.children.length > 1 ? 1 : 0).join('|'))")
 
+    def complaints(self):
+        """The daemon here has no sources, so that /ready is a 503, which the browser notes."""
+        return [what for what in self.tab.complaints() if not re.search(r"status of 503 .*/ready$", what)]
+
     def wait_state(self, pattern):
         wait_until(lambda: re.match(pattern, self.text("#state") or ""), lambda: (pattern, self.text("#state"), self.tab.complaints()), interval=0.1)
 
@@ -159,7 +163,7 @@ def test_live_data_filters_pause_and_keys(browser, start):
         publish(daemon.port, "requests", "request", {
             "request_id": "r1", "provider_id": "p1", "provider_name": "Groq", "model_name": "llama", "method": "POST", "endpoint": "/v1", "status_code": 502,
             "latency_ms": 1234, "input_tokens": 1, "output_tokens": 2, "success": False, "error_message": "bad"})
-        page.wait_rows("requests", ["502|llama|Groq|1,234 ms|"])
+        page.wait_rows("requests", ["502|llama|Groq · bad|1,234 ms|"])
         publish(daemon.port, "providers", "provider_status", {
             "provider_id": "p1", "provider_name": "Groq", "status": "unhealthy", "available": False, "latency_ms": 9, "success_rate": 0.5, "message": "down"})
         wait_until(lambda: "Groq✖ unhealthy" in (page.text("#cards") or ""), lambda: page.text("#cards"))
@@ -167,7 +171,7 @@ def test_live_data_filters_pause_and_keys(browser, start):
         page.fill("level", "error")
         page.wait_rows("logs", ["error|router|<b>not HTML</b>"])
         (client,) = served(daemon.port)
-        assert client["filters"]["logs"] == {"level": "error"} and client["filters"]["stats"] == {"window": "5m", "interval": "2"}
+        assert client["filters"]["logs"] == {"level": "error,fatal,panic"} and client["filters"]["stats"] == {"window": "5m", "interval": "2"}
         assert tab.run("location.hash") == "#level=error"
         log(daemon.port, "is not shown", "warn")
         log(daemon.port, "is shown", "fatal")
@@ -194,13 +198,13 @@ def test_live_data_filters_pause_and_keys(browser, start):
         assert tab.run("location.hash") == "#window=1h&errors=1"
         tab.press("?")
         assert tab.run("document.querySelector('#keys').open")
-        tab.press("Escape")
+        tab.press("Escape", code="Escape", windowsVirtualKeyCode=27)
         tab.press("o")
         tab.press("j")
         tab.press("Enter", text="\r")
         assert tab.run("document.querySelector('#detail').open") and '"meanwhile"' in page.text("#detail pre")
         assert len(served(daemon.port)) == 1, "one connection did it all"
-        assert tab.complaints() == []
+        assert page.complaints() == []
 
 
 def test_an_address_is_a_view(browser, start):
@@ -212,9 +216,9 @@ def test_an_address_is_a_view(browser, start):
         page.wait_state("Live$")
         (client,) = served(daemon.port)
         assert client["filters"] == {
-            "logs": {"level": "warn", "component": "router", "q": "find me", "provider_id": "p7"}, "stats": {"window": "24h", "interval": "2"},
+            "logs": {"level": "warn,error,fatal,panic", "component": "router", "q": "find me", "provider_id": "p7"}, "stats": {"window": "24h", "interval": "2"},
             "requests": {"provider_id": "p7", "min_latency_ms": "250"}}, client
-        assert tab.complaints() == []
+        assert page.complaints() == []
 
 
 def test_thousands_of_lines_have_few_elements(browser, start):
@@ -235,7 +239,7 @@ def test_thousands_of_lines_have_few_elements(browser, start):
         assert page.rows("logs")[-1] == "info||line 0", "what is being read stands still"
         tab.run("document.querySelector('#logs .new').click()")
         wait_until(lambda: page.rows("logs")[0] == "info||newest", lambda: page.rows("logs")[:2])
-        assert tab.complaints() == []
+        assert page.complaints() == []
 
 
 def test_a_gap_is_shown(browser, start):
@@ -313,9 +317,9 @@ def test_two_tabs_share_one_connection(browser, start):
             second.fill("q", "live")
             second.wait_rows("logs", ["info||live"])
             assert len(served(daemon.port)) == 2 and len(page.rows("logs")) == 3
-            assert other.complaints() == []
+            assert second.complaints() == []
         wait_until(lambda: len(served(daemon.port)) == 1, lambda: served(daemon.port))
-        assert tab.complaints() == []
+        assert page.complaints() == []
 
 
 def test_without_shared_workers(browser, start):

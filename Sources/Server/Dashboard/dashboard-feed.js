@@ -5,9 +5,9 @@ import {GoLeapAIClient} from './client.js';
 import {Series} from './dashboard-model.js';
 
 /** How many of each kind are kept for tabs to come. */
-const KEPT = {log: 2000, request: 2000, stats_update: 300, provider_status: 1000, gap: 50};
+const KEPT = {log: 3000, request: 3000, stats_update: 300, provider_status: 1000, gap: 50};
 /** Events of before that are asked for: at the beginning of all channels, later of the one whose filter has changed. */
-const HISTORY = 2000;
+const HISTORY = 4000;
 /** Milliseconds for which events are gathered before they go to the tabs. */
 const BATCH = 50;
 /** Milliseconds after which a tab that says nothing is gone. Tabs out of sight run their timers once a minute. */

@@ -219,8 +219,8 @@ export class Model {
             if (this.#wasOpen && this.lostAt !== null) this.reconnects += 1;
             this.#wasOpen = true;
             this.lostAt = null;
-            this.forbidden.clear();
         } else {
+            if (state.name === 'connecting') this.forbidden.clear();
             this.isLive = false;
             if (this.#wasOpen) this.lostAt ??= Date.now();
         }

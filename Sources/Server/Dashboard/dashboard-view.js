@@ -25,7 +25,7 @@ const compact = new Intl.NumberFormat('en', {notation: 'compact', maximumSignifi
 /** @param {number} count */
 export const number = (count) => count < 100_000 ? whole.format(Math.round(count)) : compact.format(count);
 /** @param {number} ms @returns {[string, string]} */
-export const duration = (ms) => ms < 10_000 ? [whole.format(Math.round(ms)), 'ms'] : [(ms / 1000).toFixed(ms < 100_000 ? 1 : 0), 's'];
+export const duration = (ms) => ms < 9_999.5 ? [whole.format(Math.round(ms)), 'ms'] : [(ms / 1000).toFixed(ms < 100_000 && ms % 1000 ? 1 : 0), 's'];
 /** @param {number} share */
 export const percent = (share) => share >= 0.9995 || share === 0 ? `${Math.round(share * 100)}` : (share * 100).toFixed(1);
 const clock = new Intl.DateTimeFormat('en', {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
@@ -170,7 +170,7 @@ export class LatencyChart extends Chart {
         this.paths.dots.setAttribute('d', buckets.map((one, index) =>
             one.slowest ? `M${((index + 0.5) * step).toFixed(1)} ${y(one.slowest).toFixed(2)}h0.01` : '').join(''));
         /** @type {[number, string][]} */ const marks = [];
-        for (let ms = low; ms <= high * 1.001; ms *= 10) marks.push([y(ms), duration(ms).join(' ')]);
+        for (let ms = low; ms <= high * 1.001; ms *= 10) marks.push([y(ms), ms < 1000 ? `${ms} ms` : `${whole.format(ms / 1000)} s`]);
         this.axes(marks, times);
         const last = some.at(-1);
         this.svg.setAttribute('aria-label', last ? `now half take up to ${Math.round(last.p50)} ms, 95 % up to ${Math.round(last.p95)} ms` : 'no requests yet');
@@ -199,7 +199,7 @@ export class ProviderCards {
             card.item.remove();
             this.#cards.delete(id);
         }
-        for (const provider of providers) {
+        for (const [index, provider] of providers.entries()) {
             let card = this.#cards.get(provider.id);
             if (!card) {
                 const item = make('li');
@@ -214,8 +214,8 @@ export class ProviderCards {
                 button.append(head, card.numbers, card.message, strip);
                 item.append(button);
                 this.#cards.set(provider.id, card);
-                this.list.append(item);
             }
+            if (this.list.children[index] !== card.item) this.list.insertBefore(card.item, this.list.children[index] ?? null);
             const row = /** @type {any} */ (rows.get(provider.id));
             card.button.className = provider.status in WORDS ? provider.status : '';
             card.button.title = `${provider.name}: ${provider.status}. Show only its requests and logs`;
@@ -296,8 +296,9 @@ export class RowList {
         this.show(true);
     }
 
-    /** Everything was replaced. */
+    /** Everything was replaced: numbers of rows begin anew, so that what they were filled with says nothing. */
     reset() {
+        for (const row of this.#pool) row.dataset.at = '';
         this.#chosen = null;
         this.#frozenAt = this.isPaused ? 0 : null;
         this.scroller.scrollTop = 0;

@@ -44,13 +44,17 @@ function filters(shown) {
 
 let shown = fromAddress();
 /** @type {any} */ let typing;
+/** The field in which the last change was typed. */ let typedIn = '';
 
-/** Changes the view. @param {Partial<Shown>} change @param {boolean} [isTyping] then the next letter comes soon, and is not a place to go back to */
-function change(change, isTyping = false) {
+/** Changes the view. @param {Partial<Shown>} change @param {string} [field] in which it is typed: then the next letter comes soon, and is no place to go back to */
+function change(change, field = '') {
     const next = {...shown, ...change};
     if (address(next) === address(shown)) return;
     shown = next;
-    if (isTyping) history.replaceState(null, '', address(shown));
+    const isTyping = field !== '';
+    const goesOn = isTyping && field === typedIn;
+    typedIn = field;
+    if (goesOn) history.replaceState(null, '', address(shown));
     else history.pushState(null, '', address(shown));
     showFilters();
     clearTimeout(typing);
@@ -59,6 +63,7 @@ function change(change, isTyping = false) {
 
 addEventListener('popstate', () => {
     shown = fromAddress();
+    typedIn = '';
     showFilters();
     join();
 });
@@ -88,7 +93,8 @@ for (const name of fields) {
     const value = () => input.type === 'checkbox' ? (input.checked ? '1' : '') : input.value.trim();
     if (input.type === 'checkbox' || input.tagName === 'SELECT') input.addEventListener('change', () => change({[name]: value()}));
     else {
-        input.addEventListener('input', () => { if (input.validity.valid) change({[name]: value()}, true); });
+        input.addEventListener('input', () => { if (input.validity.valid) change({[name]: value()}, name); });
+        input.addEventListener('blur', () => { typedIn = ''; });
         input.addEventListener('keydown', (/** @type {KeyboardEvent} */ event) => { if (event.key === 'Enter') { clearTimeout(typing); join(); } });
     }
 }
@@ -109,6 +115,8 @@ function join() {
         model.stats = null;
         model.figures = [];
     }
+    // What the connection of another token was told is not about this one.
+    if (joined && JSON.parse(joined)[0] !== token) model.state = {name: 'connecting', reason: ''};
     joined = key;
     port.postMessage({kind: 'join', view, token});
 }
@@ -161,8 +169,8 @@ setInterval(askReady, 10_000);
 
 const ask = $('#ask');
 function askForToken(/** @type {string} */ why) {
-    if (ask.open) return;
     say($('#ask-why'), why);
+    if (ask.open) return;
     ask.showModal();
 }
 ask.querySelector('form').addEventListener('submit', (/** @type {Event} */ event) => {
@@ -191,9 +199,10 @@ const requests = new RowList($('#requests'), model.requests, (row, event) => {
     if (event.type === 'gap') return cells(row, 'gap', [['', hole(event)]]);
     const {data} = event;
     cells(row, data.success === false ? 'failed' : '', [
-        ['dim', preciseTime(event.timestamp)], ['code', text(data.status_code)], ['', text(data.model_name || data.model_id)], ['dim', text(data.provider_name)],
+        ['dim', preciseTime(event.timestamp)], ['code', text(data.status_code)], ['', text(data.model_name || data.model_id)],
+        ['dim', data.success === false && data.error_message ? `${text(data.provider_name)} · ${text(data.error_message)}` : text(data.provider_name)],
         ['number', duration(Number(data.latency_ms) || 0).join(' ')],
-        ['number dim', data.success === false && data.error_message ? '' : `${number((data.input_tokens ?? 0) + (data.output_tokens ?? 0))} tok`],
+        ['number dim', data.success === false ? '' : `${number((data.input_tokens ?? 0) + (data.output_tokens ?? 0))} tok`],
     ]);
 }, open);
 
@@ -203,7 +212,11 @@ const logs = new RowList($('#logs'), model.logs, (row, event) => {
     const level = text(data.level) || 'info';
     // Of another type than log: what it is, and all of it.
     const message = event.type === 'log' || typeof data.message === 'string' ? text(data.message) : `${event.type} ${text(event.data)}`;
-    cells(row, '', [['dim', preciseTime(event.timestamp)], [level.toLowerCase(), level], ['dim', text(data.component)], ['', message.slice(0, 1000)]]);
+    const more = data.fields && typeof data.fields === 'object' ? Object.entries(data.fields).slice(0, 12).map(([key, value]) => `${key}=${text(value)}`).join(' ') : '';
+    cells(row, '', [
+        ['dim', preciseTime(event.timestamp)], [level.toLowerCase(), level], ['dim', text(data.component)], ['', message.slice(0, 1000)],
+        ...(more ? [/** @type {[string, string]} */ (['dim', more.slice(0, 500)])] : []),
+    ]);
 }, open);
 const lists = [requests, logs];
 
@@ -219,7 +232,7 @@ function open(event) {
 const tiles = {
     rate: new Tile($('#tiles'), 'Requests / min', 'Of the window'), success: new Tile($('#tiles'), 'Success'), errors: new Tile($('#tiles'), 'Errors'),
     p50: new Tile($('#tiles'), 'Latency p50'), p95: new Tile($('#tiles'), 'p95'), p99: new Tile($('#tiles'), 'p99'),
-    tokens: new Tile($('#tiles'), 'Tokens'), cost: new Tile($('#tiles'), 'Cost, estimated'),
+    tokens: new Tile($('#tiles'), 'Tokens'), cost: new Tile($('#tiles'), 'Cost', 'Estimated'),
 };
 const rateChart = new RateChart($('#rate'));
 const latencyChart = new LatencyChart($('#latency'));
@@ -248,7 +261,9 @@ function showTiles() {
 }
 
 function showCharts(/** @type {number} */ now) {
-    const width = shown.window === '1m' ? 1 : 5;
+    // As much as has been seen, up to 5 minutes.
+    const known = now / 1000 - (model.series.since ?? now / 1000);
+    const width = shown.window === '1m' || known <= 60 ? 1 : known <= 120 ? 2 : 5;
     const [count, span] = [60, 60 * width];
     // The bucket that has begun is not over: a whole one further to the left would only jump up later.
     const last = Math.floor(now / 1000 / width) * width - 1;
@@ -263,7 +278,7 @@ function showCharts(/** @type {number} */ now) {
     const filter = [
         shown.provider && (model.providers.get(shown.provider)?.name ?? 'one provider'), shown.model && 'one model', shown.errors && 'errors only', shown.min && `from ${shown.min} ms`,
     ].filter(Boolean).join(', ');
-    const note = `per second, ${span === 60 ? '1 minute' : '5 minutes'}${filter ? ` · ${filter}` : ''}`;
+    const note = `per second, ${span === 60 ? '1 minute' : `${span / 60} minutes`}${filter ? ` · ${filter}` : ''}`;
     for (const chart of [rateChart, latencyChart]) {
         chart.areas(seen, lost);
         say(chart.note, chart === rateChart ? note : note.replace('per second, ', ''));
@@ -271,7 +286,8 @@ function showCharts(/** @type {number} */ now) {
 }
 
 function showProviders(/** @type {number} */ now) {
-    const all = [...model.providers.values()].sort((a, b) => a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
+    const rank = (/** @type {string} */ status) => ['unhealthy', 'degraded'].indexOf(status) + 1 || 3;
+    const all = [...model.providers.values()].sort((a, b) => rank(a.status) - rank(b.status) || a.name.localeCompare(b.name) || a.id.localeCompare(b.id));
     cards.show(all, model.stats, shown.provider, now, model.lostAt ?? now);
     const bad = all.filter(({status}) => status !== 'healthy').length;
     say($('#providers-note'), all.length ? `${all.length - bad} of ${all.length} healthy · last 15 minutes` : 'none yet');
