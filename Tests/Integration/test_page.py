@@ -166,7 +166,7 @@ def test_live_data_filters_pause_and_keys(browser, start):
         page.wait_rows("requests", ["502|llama|Groq · bad|1,234 ms|"])
         publish(daemon.port, "providers", "provider_status", {
             "provider_id": "p1", "provider_name": "Groq", "status": "unhealthy", "available": False, "latency_ms": 9, "success_rate": 0.5, "message": "down"})
-        wait_until(lambda: "Groq✖ unhealthy" in (page.text("#cards") or ""), lambda: page.text("#cards"))
+        wait_until(lambda: "Groq✖no requests in the windowunhealthy: down" in (page.text("#cards") or ""), lambda: page.text("#cards"))
         # A filter is the daemon's, and part of the address.
         page.fill("level", "error")
         page.wait_rows("logs", ["error|router|<b>not HTML</b>"])

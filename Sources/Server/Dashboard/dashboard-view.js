@@ -177,7 +177,8 @@ export class LatencyChart extends Chart {
     }
 }
 
-const WORDS = /** @type {Record<string, string>} */ ({healthy: '● healthy', degraded: '▲ degraded', unhealthy: '✖ unhealthy'});
+/** A shape for each state, for those who do not see the colours; what is not healthy is said in words as well. */
+const SHAPES = /** @type {Record<string, string>} */ ({healthy: '●', degraded: '▲', unhealthy: '✖'});
 
 /** Cards of the providers, with what their state was in the last quarter of an hour. */
 export class ProviderCards {
@@ -209,7 +210,8 @@ export class ProviderCards {
                 const head = make('span', 'name');
                 const strip = draw('svg', {viewBox: '0 0 1000 7', preserveAspectRatio: 'none', 'aria-hidden': 'true'});
                 card = {item, button, name: make('span'), status: make('span', 'status'), numbers: make('span', 'numbers'), message: make('span', 'message'), strip};
-                for (const state of Object.keys(WORDS)) strip.append(draw('path', {class: state}));
+                card.status.setAttribute('role', 'img');
+                for (const state of Object.keys(SHAPES)) strip.append(draw('path', {class: state}));
                 head.append(card.name, card.status);
                 button.append(head, card.numbers, card.message, strip);
                 item.append(button);
@@ -217,13 +219,14 @@ export class ProviderCards {
             }
             if (this.list.children[index] !== card.item) this.list.insertBefore(card.item, this.list.children[index] ?? null);
             const row = /** @type {any} */ (rows.get(provider.id));
-            card.button.className = provider.status in WORDS ? provider.status : '';
+            card.button.className = provider.status in SHAPES ? provider.status : '';
             card.button.title = `${provider.name}: ${provider.status}. Show only its requests and logs`;
             card.button.setAttribute('aria-pressed', String(chosen === provider.id));
             say(card.name, provider.name);
-            say(card.status, WORDS[provider.status] ?? provider.status);
+            say(card.status, SHAPES[provider.status] ?? '');
+            card.status.setAttribute('aria-label', provider.status);
             say(card.numbers, row ? `${number(row.requests)} req · ${percent(row.success_rate)} % · ${duration(row.avg_latency_ms).join(' ')}` : 'no requests in the window');
-            say(card.message, provider.message);
+            say(card.message, [provider.status === 'healthy' ? '' : provider.status, provider.message].filter(Boolean).join(': '));
             for (const path of card.strip.children) {
                 const state = path.getAttribute('class');
                 let d = '';

@@ -310,7 +310,7 @@ function showState(/** @type {number} */ now) {
     const left = Math.max(0, Math.ceil(((state.retryAt ?? now) - now) / 1000));
     const words = /** @type {Record<string, string>} */ ({
         idle: 'Starting', connecting: model.lostAt === null ? 'Connecting' : 'Reconnecting', stopped: `Stopped: ${state.reason}`,
-        waiting: `Offline: ${state.reason}; ${left ? `again in ${left} s` : 'connecting'}`, open: model.isLive ? (isPaused ? 'Paused' : 'Live') : 'Catching up',
+        waiting: `Offline: ${state.reason}`, open: model.isLive ? (isPaused ? 'Paused' : 'Live') : 'Catching up',
     });
     const pill = $('#state');
     say(pill, words[state.name]);
@@ -322,7 +322,8 @@ function showState(/** @type {number} */ now) {
         askedFor = joined + state.reason;
         askForToken(token ? state.reason : 'This gateway asks who one is.');
     }
-    const lag = model.lag === null || !model.isLive ? '' : `lag ${duration(model.lag).join(' ')}`;
+    // Not in the state itself, which is read aloud when it changes.
+    const lag = state.name === 'waiting' ? (left ? `again in ${left} s` : '') : model.lag === null || !model.isLive ? '' : `lag ${duration(model.lag).join(' ')}`;
     say($('#lag'), lag);
     const notice = $('#notice');
     const problem = model.problem;
