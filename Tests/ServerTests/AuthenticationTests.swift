@@ -115,6 +115,11 @@ private final class Book: IdentityChecker {
             if let authorization { fields.append(("Authorization", authorization)) }
             let route = router.route(try head(endpoint.method, endpoint.path, fields), from: .stranger)
             #expect(status(route) == wanted, "\(endpoint.path)")
+            // A stream has the rights of its WebSocket; it needs a channel from the start.
+            if endpoint.isWebSocket, endpoint.path != "/ws" {
+                let path = "/sse" + endpoint.path.dropFirst(3)
+                #expect(status(router.route(try head("GET", path, Array(fields.dropFirst(upgradeFields.count))), from: .stranger)) == wanted, "\(path)")
+            }
             guard case .answer(let response) = route else { continue }
             if wanted == 401 { #expect(response["www-authenticate"] != nil) }
             if wanted == 503 { #expect(response["retry-after"] != nil) }

@@ -26,7 +26,7 @@ extension PeerAddress {
     static let answers: [(method: String, path: String, status: Int)] = [
         ("GET", "/health", 200), ("HEAD", "/health", 200), ("GET", "/ready", 503), ("GET", "/version", 200), ("GET", "/asyncapi.yaml", 403),
         ("POST", "/admin/ws/broadcast", 400), ("GET", "/admin/ws/broadcast", 405), ("POST", "/health", 405), ("DELETE", "/version", 405),
-        ("OPTIONS", "/health", 405), ("GET", "/ws", 403), ("GET", "/ws/all", 403), ("GET", "/admin/ws/stats", 403),
+        ("OPTIONS", "/health", 405), ("GET", "/ws", 403), ("GET", "/ws/all", 403), ("GET", "/sse/all", 403), ("GET", "/admin/ws/stats", 403),
         ("GET", "/admin/ws/clients", 403), ("DELETE", "/admin/ws/clients/1", 403), ("GET", "/", 404), ("GET", "/none", 404),
     ]
 
