@@ -23,7 +23,7 @@ public final class Hub: Sendable {
     /// The sequence of the next event. Writer: `publish`, under the lock, with release after the event is in its segment.
     /// Readers: the shards, with acquire.
     let head = Atomic<UInt64>(1)
-    /// WebSocket clients, and connections in all. Writers: the shards.
+    /// Clients, and connections in all. Writers: the shards.
     let clients = Atomic<Int>(0)
     let connections = Atomic<Int>(0)
     /// Connections that have asked for something else than an upgrade.

@@ -5,7 +5,7 @@ import Host
 
 /// Limits and times of the engine.
 public struct Limits: Sendable {
-    /// WebSocket connections at once.
+    /// Clients at once.
     public var clientsMax = 1000
     /// Other connections at once.
     public var httpConnectionsMax = 256
