@@ -46,10 +46,13 @@ struct DashboardFile: Sendable {
 
     /// The answer to GET and HEAD. Browsers keep the file and ask each time whether it is still the same: after an upgrade, page and daemon fit.
     func answer(to head: RequestHead) -> Response {
-        let fields = (entityTag.isEmpty ? [] : [("ETag", entityTag)]) + [
-            ("Cache-Control", "no-cache"), ("Content-Security-Policy", DashboardFile.policy), ("X-Content-Type-Options", "nosniff"),
-            ("Referrer-Policy", "no-referrer"), ("Cross-Origin-Opener-Policy", "same-origin"), ("Cross-Origin-Resource-Policy", "same-origin"),
-        ]
+        let fields =
+            (entityTag.isEmpty ? [] : [("ETag", entityTag)]) + [
+                ("Cache-Control", "no-cache"), ("Content-Security-Policy", DashboardFile.policy),
+                ("X-Content-Type-Options", "nosniff"),
+                ("Referrer-Policy", "no-referrer"), ("Cross-Origin-Opener-Policy", "same-origin"),
+                ("Cross-Origin-Resource-Policy", "same-origin"),
+            ]
         if isKnown(to: head) { return Response(status: 304, fields: fields) }
         return Response(status: 200, body: bytes, contentType: contentType, fields: fields)
     }

@@ -98,7 +98,7 @@ def test_other_addresses(publisher):
     for path in ("/health", "/ready", "/version"):
         status, body = curl(publisher.path, f"http://localhost{path}")
         assert status in (200, 503) and json.loads(body), (path, body)
-    for path, wanted in (("/admin/ws/stats", 403), ("/admin/ws/clients", 403), ("/ws/all", 403), ("/nothing", 404), ("/", 404)):
+    for path, wanted in (("/admin/ws/stats", 403), ("/admin/ws/clients", 403), ("/ws/all", 403), ("/nothing", 404), ("/", 403)):
         status, body = curl(publisher.path, f"http://localhost{path}")
         assert status == wanted and json.loads(body)["error"], (path, body)
 

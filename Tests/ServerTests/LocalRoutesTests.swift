@@ -27,7 +27,7 @@ extension PeerAddress {
         ("GET", "/health", 200), ("HEAD", "/health", 200), ("GET", "/ready", 503), ("GET", "/version", 200), ("GET", "/asyncapi.yaml", 403),
         ("POST", "/admin/ws/broadcast", 400), ("GET", "/admin/ws/broadcast", 405), ("POST", "/health", 405), ("DELETE", "/version", 405),
         ("OPTIONS", "/health", 405), ("GET", "/ws", 403), ("GET", "/ws/all", 403), ("GET", "/sse/all", 403), ("GET", "/admin/ws/stats", 403),
-        ("GET", "/admin/ws/clients", 403), ("DELETE", "/admin/ws/clients/1", 403), ("GET", "/", 404), ("GET", "/none", 404),
+        ("GET", "/admin/ws/clients", 403), ("DELETE", "/admin/ws/clients/1", 403), ("GET", "/", 403), ("GET", "/none", 404),
     ]
 
     @Test(arguments: answers) func served(method: String, path: String, status: Int) throws {

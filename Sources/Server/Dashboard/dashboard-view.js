@@ -225,7 +225,7 @@ export class ProviderCards {
             say(card.name, provider.name);
             say(card.status, SHAPES[provider.status] ?? '');
             card.status.setAttribute('aria-label', provider.status);
-            say(card.numbers, row ? `${number(row.requests)} req · ${percent(row.success_rate)} % · ${duration(row.avg_latency_ms).join(' ')}` : 'no requests in the window');
+            say(card.numbers, row ? `${number(row.requests)} req, ${percent(row.success_rate)}%, ${duration(row.avg_latency_ms).join(' ')}` : 'no requests in the window');
             say(card.message, [provider.status === 'healthy' ? '' : provider.status, provider.message].filter(Boolean).join(': '));
             for (const path of card.strip.children) {
                 const state = path.getAttribute('class');

@@ -255,6 +255,18 @@ test('after a restart ids of another epoch count', async () => {
     assert.equal(world.client.doubles, 0);
 });
 
+test('an id that is still to come there means nothing: the place is the one that is told', async () => {
+    const world = await new World({since: 'e-900'}).connected();
+    world.socket.say({type: 'gap', data: {reason: 'restarted', channels: ['logs'], after: 'e-900', resume: 'e-2'}}, log('e-3'), log('e-4'));
+    assert.equal(world.client.position, 'e-4');
+    await world.socket.end(1006);
+    await world.pass(world.delay);
+    await world.connected();
+    world.socket.say({type: 'gap', data: {reason: 'restarted', channels: ['logs'], after: 'e-4', resume: 'e-0'}}, log('e-1'));
+    assert.equal(world.client.position, 'e-1');
+    assert.deepEqual(world.ids, ['e-3', 'e-4', 'e-1']);
+});
+
 test('an event that comes twice is told once, and counted', async () => {
     const world = await new World().connected();
     world.socket.say(log('e-1'), log('e-2'), log('e-2'), log('e-1'), log('e-10'), {type: 'stats_update', data: {}}, {type: 'stats_update', data: {}});
