@@ -19,7 +19,8 @@ let commitMacro: [CSetting] = commit.isEmpty ? [] : [.define("GOLEAPAI_WS_COMMIT
 let package = Package(
     name: "goleapai-ws",
     products: [
-        .executable(name: "goleapai-ws", targets: ["Daemon"])
+        .executable(name: "goleapai-ws", targets: ["Daemon"]),
+        .library(name: "GoLeapAIWSClient", targets: ["GoLeapAIWSClient"]),
     ],
     targets: [
         // C libraries: module maps, and wrappers only for what Swift cannot import.
@@ -38,6 +39,7 @@ let package = Package(
         module("Storage", uses: ["Base", "CSQLite"]),
         module("Host", uses: ["Base", "CLinux", "COpenSSL", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),
+        module("GoLeapAIWSClient", uses: ["Base", "CLinux", "Protocol", "Host"]),
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
         module("Server", uses: ["Base", "CDashboard", "Crypto", "Protocol", "Storage", "Host", "Fanout"], excluding: ["Dashboard", "Specification"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
