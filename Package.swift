@@ -43,6 +43,7 @@ let package = Package(
         module("EventSources", uses: ["Base", "Protocol", "Storage", "Host"]),
         module("Server", uses: ["Base", "CDashboard", "Crypto", "Protocol", "Storage", "Host", "Fanout"], excluding: ["Dashboard", "Specification"]),
         module("Demo", uses: ["Base", "CSQLite", "Protocol"]),
+        module("Terminal", uses: ["Base", "CLinux", "Protocol", "GoLeapAIWSClient"]),
         module("Bench", uses: ["Base", "CLinux", "Protocol", "Host"]),
         .executableTarget(
             name: "Daemon",
@@ -67,6 +68,7 @@ let package = Package(
         tests(of: "Server", uses: ["Base", "CCrypt", "Crypto", "CSQLite", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
+        tests(of: "Terminal", uses: ["Base", "GoLeapAIWSClient", "Terminal", "TestSupport"]),
         tests(of: "Bench", uses: ["Protocol", "Bench", "TestSupport"]),
         tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Server", "Bench", "Daemon"]),
     ]

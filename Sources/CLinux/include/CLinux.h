@@ -59,4 +59,12 @@ void clinux_wake_in_time(unsigned long nanoseconds);
 /// Names the calling thread, at most 15 bytes.
 void clinux_name_thread(const char *name);
 
+/// Makes the terminal of standard input raw (signals of keys stay), writes `hello` to standard output, and sees to it that a deadly signal
+/// writes `bye` (at most 256 bytes) and restores it before it ends the process. Nothing where that is so already. 0, or -1 with errno.
+int clinux_terminal_take(const char *hello, size_t hello_count, const char *bye, size_t bye_count);
+/// Writes `bye` and restores the terminal, once. Any thread, any signal handler.
+void clinux_terminal_give_back(void);
+/// TIOCGWINSZ of standard output. 0, or -1 with errno.
+int clinux_terminal_size(int *columns, int *rows);
+
 #endif
