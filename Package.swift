@@ -47,7 +47,9 @@ let package = Package(
         module("Bench", uses: ["Base", "CLinux", "Protocol", "Host"]),
         .executableTarget(
             name: "Daemon",
-            dependencies: ["Base", "Crypto", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo", "Bench"],
+            dependencies: [
+                "Base", "Crypto", "Protocol", "Storage", "Host", "Fanout", "EventSources", "Server", "Demo", "Bench", "GoLeapAIWSClient", "Terminal",
+            ],
             swiftSettings: strict),
 
         // The connection code of the daemon as an echo server: what the conformance suite talks to.

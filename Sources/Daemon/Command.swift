@@ -1,6 +1,7 @@
 // The one table of commands. It makes the parser of arguments and all help texts.
 
 import Demo
+import Terminal
 
 /// One word after `goleapai-ws`.
 struct Command: Sendable {
@@ -91,6 +92,21 @@ struct Command: Sendable {
 
                 goleapai-ws doctor https://live.example/events --token-file token
                 """, run: doctorCommand),
+        Command(
+            name: "top", summary: "a live dashboard in the terminal",
+            options: [
+                Option(name: "--interval", value: "N", help: "seconds between two updates of the statistics, 1 to 3600; default 2"),
+                Option(name: "--once", help: "print one snapshot as plain text, and end"),
+                Option(name: "--json", help: "with --once: as one JSON object"),
+            ] + access + [config],
+            details: """
+                Statistics, providers, models, requests and log lines as they come. The keys:
+
+                \(Help.columns(Top.keys))
+                Colours follow TERM, COLORTERM and NO_COLOR; without a UTF-8 locale only ASCII is drawn. What the token does not
+                allow is left out. Where the daemon is away, it is waited for. --once exits with 1 where statistics or the state
+                of providers cannot be had within 10 seconds, and says on standard error what is missing.
+                """, run: topCommand),
         Command(
             name: "bench", summary: "measure a running daemon: deliveries, latency, cost",
             options: [
