@@ -39,7 +39,7 @@ struct Arguments: Equatable {
                 operands.append(word)
             }
         }
-        if operands.count > command.operands.count {
+        if operands.count > command.operands.count, !command.repeats {
             throw UsageError(message: "what is \(operands[command.operands.count])? \(command.operandsSentence)")
         }
     }

@@ -17,6 +17,9 @@ enum Completion {
             case "COMMAND": .words(Command.all.map(\.name))
             case "KIND": .words(Generated.allCases.map(\.rawValue))
             case "WHO": .words(["self", "none"])
+            case "LEVEL": .words(["debug", "info", "warn", "error", "fatal", "panic"])
+            case "WINDOW": .words(["1m", "5m", "1h", "24h"])
+            case "COLOR": .words(["auto", "always", "never"])
             default: .anything
             }
     }
@@ -88,7 +91,7 @@ enum ZshCompletion {
             let options = Completion.options(of: command).map { option in
                 "'\(option.name)\(option.value == nil ? "" : "=")[\(described(option.help))]\(option.value.map { ":\($0):\(action($0))" } ?? "")'"
             }
-            let operands = command.operands.enumerated().map { "'\($0 + 1):\($1):\(action($1))'" }
+            let operands = command.operands.enumerated().map { "'\(command.repeats ? "*" : "\($0 + 1)"):\($1):\(action($1))'" }
             arguments +=
                 "            \(command.name)) _arguments \\\n                \((options + operands).joined(separator: " \\\n                ")) ;;\n"
         }

@@ -21,12 +21,11 @@ enum Help {
     }
 
     static func text(of command: Command) -> String {
-        let operands = command.operands.map { " [\($0)]" }.joined()
         let options = command.options.map { ($0.name + ($0.value.map { " \($0)" } ?? ""), $0.help) } + [("--help", ofHelp)]
         return """
             \(Version.name) \(command.name): \(command.summary).
 
-            Usage: \(Version.name) \(command.name)\(operands) [OPTION…]
+            Usage: \(Version.name) \(command.name)\(command.operandsSynopsis) [OPTION…]
 
             \(columns(options))\(command.details.isEmpty ? "" : "\n\(command.details)\n")
             """

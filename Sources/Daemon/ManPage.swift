@@ -30,7 +30,7 @@ enum ManPage {
     static func text(of command: Command) -> String {
         var page = Roff(pageName(of: command), section: 1, summary: command.summary)
         page.heading("SYNOPSIS")
-        page.line("`\(Version.name) \(command.name)`\(command.operands.map { " [\($0)]" }.joined()) [OPTION…]")
+        page.line("`\(Version.name) \(command.name)`\(command.operandsSynopsis) [OPTION…]")
         if !command.details.isEmpty {
             page.heading("DESCRIPTION")
             page.paragraphs(command.details, afterHeading: true)

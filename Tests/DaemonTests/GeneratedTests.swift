@@ -111,7 +111,7 @@ struct CompletionTests {
 
     /// Each word that stands for a value is either known to have values or known to have none.
     @Test func placeholders() {
-        let known = Set(["FILE", "CHANNEL", "COMMAND", "KIND", "N", "T", "JSON", "URL", "K=V", "TIME", "WHO"])
+        let known = Set(["FILE", "CHANNEL", "COMMAND", "KIND", "N", "T", "JSON", "URL", "K=V", "TIME", "WHO", "LEVEL", "NAME", "TEXT", "ID", "WINDOW", "WHEN", "COLOR"])
         #expect(Set(Command.all.flatMap { $0.options.compactMap(\.value) + $0.operands }).subtracting(known).isEmpty)
         // The script for bash offers the words of one operand.
         #expect(Command.all.allSatisfy { $0.operands.count <= 1 })

@@ -20,13 +20,21 @@ public enum LocalSocket {
         return socket
     }
 
+    /// Connects to a path; on a local socket that is done at once.
+    /// - Returns: a non-blocking socket.
+    public static func connect(_ path: String) throws(SystemError) -> FileDescriptor {
+        let descriptor = try make(path)
+        guard call(Glibc.connect, descriptor.number, path) == 0 else { throw SystemError("connect", on: path) }
+        return descriptor
+    }
+
     /// Whether who connects to the path comes out at this socket, and not at another one that has taken its place.
     ///
     /// The kernel has no call for that. But it tells whoever connects which process has called listen(2); so we call it once more, and
     /// connect. The connection is ended at once, and whoever accepts it will find nothing in it.
     public static func leads(_ path: String, to socket: ListeningSocket) -> Bool {
         guard listen(socket.descriptor.number, ListeningSocket.backlog) == 0, let probe = try? make(path) else { return false }
-        guard call(connect, probe.number, path) == 0 else {
+        guard call(Glibc.connect, probe.number, path) == 0 else {
             // So many wait there that one more finds no place. It would be odd if these were somebody else's.
             return errno == EAGAIN
         }
@@ -54,7 +62,7 @@ public enum LocalSocket {
         }
         guard status.st_mode & S_IFMT == S_IFSOCK else { throw SystemError("bind", ENOTSOCK, on: path) }
         let probe = try make(path)
-        if call(connect, probe.number, path) == 0 { throw SystemError("bind", EADDRINUSE, on: path) }
+        if call(Glibc.connect, probe.number, path) == 0 { throw SystemError("bind", EADDRINUSE, on: path) }
         switch errno {
         case ECONNREFUSED: break
         case ENOENT: return

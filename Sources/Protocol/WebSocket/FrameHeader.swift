@@ -1,10 +1,11 @@
-// The header of a frame from a client, judged byte by byte: what is wrong is refused before the rest arrives.
+// The header of a frame, judged byte by byte: what is wrong is refused before the rest arrives.
 
 /// The header of one frame.
 struct FrameHeader: Equatable {
     var opcode: Opcode
     var isFinal: Bool
     var payloadBytes: Int
+    /// Zero where the frame is not masked, so that unmasking changes nothing.
     var key: MaskingKey
 
     /// Longest form: two bytes, a 64-bit length, the masking key.
@@ -15,6 +16,8 @@ struct FrameHeader: Equatable {
         /// A fragmented message has begun, so that only its continuation or a control frame may come.
         var expectsContinuation: Bool
         var acceptsBinary: Bool
+        /// Frames of a client are masked, those of a server are not.
+        var isMasked = true
         /// What the message may still grow by.
         var payloadBytesMax: Int
     }
@@ -53,8 +56,10 @@ struct FrameHeader: Equatable {
         }
 
         guard bytes.count >= 2 else { return .incomplete }
-        // RFC 6455 §5.1: a server closes the connection upon a frame that is not masked.
-        if bytes[1] & 0x80 == 0 { return .violation(.protocolError, "frame is not masked") }
+        // RFC 6455 §5.1: a server closes the connection upon a frame that is not masked, a client upon one that is.
+        if (bytes[1] & 0x80 != 0) != rules.isMasked {
+            return .violation(.protocolError, rules.isMasked ? "frame is not masked" : "frame is masked")
+        }
         var length = UInt64(bytes[1] & 0x7F)
         // RFC 6455 §5.5: control payloads are at most 125 bytes.
         if opcode.isControl && length > 125 { return .violation(.protocolError, "control frame too long") }
@@ -75,6 +80,10 @@ struct FrameHeader: Equatable {
         }
 
         let keyAt = 2 + lengthBytes
+        guard rules.isMasked else {
+            let header = FrameHeader(opcode: opcode, isFinal: isFinal, payloadBytes: payloadBytes, key: MaskingKey(value: 0))
+            return .complete(header, bytes: keyAt)
+        }
         guard bytes.count >= keyAt + 4 else { return .incomplete }
         let key = MaskingKey(bytes[keyAt], bytes[keyAt + 1], bytes[keyAt + 2], bytes[keyAt + 3])
         return .complete(FrameHeader(opcode: opcode, isFinal: isFinal, payloadBytes: payloadBytes, key: key), bytes: keyAt + 4)

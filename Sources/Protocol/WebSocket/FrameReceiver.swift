@@ -1,10 +1,10 @@
-// What a client sends, from bytes to messages (RFC 6455 §5), without I/O. One of these lives in every connection, so it is small
+// What the peer sends, from bytes to messages (RFC 6455 §5), without I/O. One of these lives in every connection, so it is small
 // while idle: memory is taken only for a message or control frame that arrives in pieces, as much as really arrived, and given
 // back at the next call.
 
 import Glibc
 
-/// The receiving side of one WebSocket connection of a server.
+/// The receiving side of one WebSocket connection: a server's, or with `isMasked: false` a client's.
 ///
 /// Not thread safe: used by the connection's owner only. After a close or a failure it swallows all further input.
 public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable because it alone owns what its pointers point to.
@@ -27,6 +27,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private let messageBytesMax: Int
     private let fragmentsMax: UInt32
     private let acceptsBinary: Bool
+    private let isMasked: Bool
     private var isFinished = false
 
     // The header of the next frame, as far as it has come.
@@ -56,10 +57,12 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     ///     once with 1009.
     ///   - fragmentsMax: limit of the frames of one message, empty ones included.
     ///   - acceptsBinary: whether binary messages were agreed upon; else they are refused with 1003.
-    public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsBinary: Bool) {
+    ///   - isMasked: whether the peer is a client, whose frames are masked.
+    public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsBinary: Bool, isMasked: Bool = true) {
         self.messageBytesMax = Int(UInt32(clamping: messageBytesMax))
         self.fragmentsMax = UInt32(clamping: max(1, fragmentsMax))
         self.acceptsBinary = acceptsBinary
+        self.isMasked = isMasked
     }
 
     deinit {
@@ -100,7 +103,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     private mutating func readHeader(_ input: inout UnsafeMutableRawBufferPointer) -> FrameHeader.Outcome {
         let rules = FrameHeader.Rules(
-            expectsContinuation: messageOpcode != .continuation, acceptsBinary: acceptsBinary,
+            expectsContinuation: messageOpcode != .continuation, acceptsBinary: acceptsBinary, isMasked: isMasked,
             payloadBytesMax: messageBytesMax - message.count)
         if stagedBytes == 0 {
             let outcome = FrameHeader.parse(UnsafeRawBufferPointer(input), rules)
@@ -158,7 +161,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer) -> Action? {
         let count = min(input.count, payloadBytesLeft)
         let piece = UnsafeMutableRawBufferPointer(rebasing: input[..<count])
-        unmask(piece, key: key, offset: Int(keyOffset))
+        if isMasked { unmask(piece, key: key, offset: Int(keyOffset)) }
         advance(&input, by: count)
         payloadBytesLeft -= count
         keyOffset = UInt8(truncatingIfNeeded: (Int(keyOffset) + count) & 3)

@@ -1,4 +1,4 @@
-// Frames as a server sends them: final, unmasked, with the shortest length form (RFC 6455 §5.2).
+// Frames as they are sent: final, with the shortest length form (RFC 6455 §5.2); a server's unmasked, a client's masked.
 
 /// Writes frames. Nothing here keeps state.
 public enum FrameWriter {
@@ -61,5 +61,20 @@ public enum FrameWriter {
             payload += bytes
         }
         return frame(.close, payload)
+    }
+
+    /// A whole frame as a client sends it.
+    /// - Parameter key: a fresh one for each frame, that nobody can guess (RFC 6455 §5.3).
+    public static func masked(_ frame: [UInt8], key: (UInt8, UInt8, UInt8, UInt8)) -> [UInt8] {
+        guard frame.count >= 2 else { return frame }
+        let headBytes = 2 + (frame[1] == 127 ? 8 : frame[1] == 126 ? 2 : 0)
+        var masked = Array(frame.prefix(headBytes))
+        masked[1] |= 0x80
+        masked += [key.0, key.1, key.2, key.3]
+        masked += frame.dropFirst(headBytes)
+        masked.withUnsafeMutableBytes {
+            unmask(UnsafeMutableRawBufferPointer(rebasing: $0[(headBytes + 4)...]), key: MaskingKey(key.0, key.1, key.2, key.3), offset: 0)
+        }
+        return masked
     }
 }

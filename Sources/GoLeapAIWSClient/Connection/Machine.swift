@@ -1,0 +1,246 @@
+// What a client decides: when to connect, what to say, what to tell. No socket, no thread: inputs are what happened, outputs are what to do.
+
+import Base
+import Protocol
+
+/// The logic of one client. Owner: one thread. Times come from the clock only, so that tests hold it still.
+struct Machine {
+    /// Without a sign of life for so long, the connection is given up. In nanoseconds, as all times here. More than two pings of ours.
+    static let silenceMax: UInt64 = 70_000_000_000
+    /// From the beginning of an attempt to an open WebSocket; looking for the address and for a token included.
+    static let openingTime: UInt64 = 30_000_000_000
+    /// How often we ping: the answer is a sign of life, and tells the position.
+    static let pingTime: UInt64 = 25_000_000_000
+
+    enum Action: Equatable {
+        /// Begin an attempt. The end of it, whatever it is, comes back as `opened` or `ended`.
+        case open(renewsToken: Bool)
+        case send(String)
+        /// Give up the connection or the attempt; no `ended` is to follow.
+        case drop(CloseCode?)
+        case tell(ClientEvent)
+        /// Ask for a fresh token, which comes back as `renewed`.
+        case renewToken
+    }
+
+    private enum Phase: Equatable {
+        case idle
+        case opening(deadline: UInt64)
+        case open
+        case waiting(until: UInt64, renewsToken: Bool)
+        case stopped
+    }
+
+    private let clock: any Clock
+    private var phase = Phase.idle
+    private var reconnect: Reconnect
+    private var position: Position
+    private(set) var subscription: Subscription
+    private var tokenClock = TokenClock()
+
+    // Of the present connection.
+    private var session = ConnectionState.Session()
+    private var isTold = false
+    private var lastSign: UInt64 = 0
+    private var nextPing: UInt64 = 0
+    private var messages = 0
+
+    init(clock: any Clock, seed: UInt64, subscription: Subscription, position: Position, canRenew: Bool) {
+        self.clock = clock
+        self.subscription = subscription
+        self.position = position
+        reconnect = Reconnect(seed: seed, canRenew: canRenew)
+    }
+
+    /// When `tick` is to be called, if nothing happens before; nil: never.
+    var deadline: UInt64? {
+        switch phase {
+        case .idle, .stopped: nil
+        case .opening(let deadline): deadline
+        case .waiting(let until, _): until
+        case .open: min(lastSign &+ Machine.silenceMax, nextPing, tokenClock.deadline ?? .max)
+        }
+    }
+
+    /// Whether there is anything to wait for.
+    var isBusy: Bool { phase != .idle && phase != .stopped }
+
+    // MARK: what the application wants
+
+    mutating func start() -> [Action] {
+        guard phase == .idle || phase == .stopped else { return [] }
+        return begin(renewsToken: false)
+    }
+
+    mutating func stop() -> [Action] {
+        guard phase != .stopped else { return [] }
+        let wasConnected = phase == .open
+        phase = .stopped
+        return [.drop(wasConnected ? .normal : nil), .tell(.state(.stopped(.init(cause: .asked, why: "stopped"))))]
+    }
+
+    mutating func subscribe(_ channels: Set<Channel>, _ filters: Filters?) -> [Action] {
+        let isFirst = subscription.channels.isEmpty
+        subscription.add(channels, filters)
+        guard phase == .open, isTold, !channels.isEmpty else { return [] }
+        // What the application wants of before is given with the first channels that it names.
+        if isFirst { return [.send(ask())] }
+        return [.send(Subscription(channels: channels, filters: subscription.filters).message(id: nextID(), since: nil, history: nil))]
+    }
+
+    mutating func unsubscribe(_ channels: Set<Channel>) -> [Action] {
+        subscription.remove(channels)
+        guard phase == .open, isTold, !channels.isEmpty else { return [] }
+        return [.send(Subscription.ending(channels, id: nextID()))]
+    }
+
+    // MARK: what happened
+
+    /// The WebSocket is open.
+    /// - Parameter token: with which it was opened.
+    mutating func opened(tlsVersion: String?, token: String?) -> [Action] {
+        guard case .opening = phase else { return [] }
+        let now = clock.monotonic()
+        phase = .open
+        reconnect.opened(at: now)
+        session = ConnectionState.Session(tlsVersion: tlsVersion)
+        isTold = false
+        lastSign = now
+        nextPing = now &+ Machine.pingTime
+        tokenClock.begin(reconnect.canRenew ? token : nil, at: clock)
+        return []
+    }
+
+    /// The connection or the attempt has ended.
+    mutating func ended(_ ending: Ending) -> [Action] {
+        switch phase {
+        case .opening, .open: break
+        case .idle, .waiting, .stopped: return []
+        }
+        let now = clock.monotonic()
+        switch reconnect.ended(ending, at: now) {
+        case .stop:
+            phase = .stopped
+            return [.tell(.state(.stopped(.init(cause: ending.cause, why: ending.why))))]
+        case .wait(let nanoseconds, let renewsToken):
+            phase = .waiting(until: now &+ nanoseconds, renewsToken: renewsToken)
+            let until = clock.now().advanced(byMilliseconds: Int64(nanoseconds / 1_000_000))
+            return [.tell(.state(.waiting(until: until, attempt: reconnect.failures, why: ending.why)))]
+        }
+    }
+
+    /// Any bytes have come.
+    mutating func sawLife() { lastSign = clock.monotonic() }
+
+    /// A ping of RFC 6455, whose payload may be a position.
+    mutating func pinged(_ payload: String) {
+        let id = EventID(payload)
+        if id.sequence != nil { position.told(id) }
+    }
+
+    /// A message has come.
+    mutating func received(_ envelope: Envelope) -> [Action] {
+        guard phase == .open else { return [] }
+        if envelope.type == "welcome" { return welcomed(envelope) }
+        // A server that does not say welcome is connected all the same.
+        var actions = isTold ? [] : connected()
+        switch envelope.type {
+        case "ping":
+            if let id = envelope.position { position.told(id) }
+            actions.append(.send("{\"type\":\"pong\"}"))
+        case "pong": if let id = envelope.position { position.told(id) }
+        case "ack": position.acknowledged()
+        case "drain":
+            reconnect.drains(milliseconds: envelope.data.integer("reconnect_in_ms"))
+            if let id = envelope.position { position.told(id) }
+        default:
+            guard let event = envelope.event else { break }
+            if case .caughtUp(let caughtUp) = event { position.caughtUp(caughtUp.position) }
+            if position.takes(event) { actions.append(.tell(event)) }
+        }
+        return actions
+    }
+
+    private mutating func welcomed(_ envelope: Envelope) -> [Action] {
+        let data = envelope.data
+        session.role = data.text("role")
+        session.epoch = data.text("epoch")
+        session.heartbeatInterval = data.integer("heartbeat_interval")
+        session.clientTimeout = data.integer("client_timeout")
+        position.welcomed(at: envelope.timestamp, position: envelope.position)
+        return isTold ? [] : connected()
+    }
+
+    /// Tells the application, and says what is wanted.
+    private mutating func connected() -> [Action] {
+        isTold = true
+        var actions: [Action] = [.tell(.state(.connected(session)))]
+        if !subscription.channels.isEmpty { actions.append(.send(ask())) }
+        return actions
+    }
+
+    /// Subscribes everything, from the position on.
+    private mutating func ask() -> String {
+        let request = position.request
+        position.asked()
+        return subscription.message(id: nextID(), since: request.since, history: request.history)
+    }
+
+    /// A fresh token, or none where asking has failed.
+    mutating func renewed(_ token: String?) -> [Action] {
+        guard phase == .open, let token else {
+            tokenClock.failed(at: clock)
+            return []
+        }
+        tokenClock.begin(token, at: clock)
+        var json = JSONWriter()
+        json.beginObject()
+        json.key("type")
+        json.string("auth")
+        json.key("id")
+        json.string(nextID())
+        json.key("data")
+        json.beginObject()
+        json.key("token")
+        json.string(token)
+        json.endObject()
+        json.endObject()
+        return [.send(json.text)]
+    }
+
+    /// Time has passed.
+    mutating func tick() -> [Action] {
+        let now = clock.monotonic()
+        switch phase {
+        case .idle, .stopped: return []
+        case .waiting(let until, let renewsToken): return now >= until ? begin(renewsToken: renewsToken) : []
+        case .opening(let deadline):
+            guard now >= deadline else { return [] }
+            return [.drop(nil)] + ended(.failed("no connection within \(Machine.openingTime / 1_000_000_000) s"))
+        case .open:
+            if now &- lastSign >= Machine.silenceMax { return [.drop(nil)] + ended(.silent) }
+            var actions: [Action] = []
+            if now >= nextPing {
+                nextPing = now &+ Machine.pingTime
+                // The server says welcome at once, so whoever has not heard it by now gets no further by waiting.
+                if !isTold { actions += connected() }
+                actions.append(.send("{\"type\":\"ping\"}"))
+            }
+            if let due = tokenClock.deadline, now >= due {
+                tokenClock.asked()
+                actions.append(.renewToken)
+            }
+            return actions
+        }
+    }
+
+    private mutating func begin(renewsToken: Bool) -> [Action] {
+        phase = .opening(deadline: clock.monotonic() &+ Machine.openingTime)
+        return [.tell(.state(.connecting)), .open(renewsToken: renewsToken)]
+    }
+
+    private mutating func nextID() -> String {
+        messages += 1
+        return "c\(messages)"
+    }
+}

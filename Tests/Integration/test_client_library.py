@@ -1,0 +1,118 @@
+"""The examples of docs/CLIENTS.md for the library: built as they are printed, and run; only the port is the daemon's own."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from conftest import ROOT
+from support.daemon import PATIENCE, die_with_parent, wait_until
+from support.http import publish_many, request
+from support.scripted import Scripted
+
+MODULES = ["Base", "CLinux", "CVersion", "Protocol", "Host", "GoLeapAIWSClient"]
+PROGRAMS = {re.search(r"struct (\w+)", text)[1]: text
+            for text in re.findall(r"```swift\n(import GoLeapAIWSClient\n.*?)```", (ROOT / "docs/CLIENTS.md").read_text(), re.S)}
+
+
+@pytest.fixture(scope="module")
+def compile_program(binary, tmp_path_factory):
+    """Against the modules that the program under test was built with."""
+    build = binary.parent
+    directory = tmp_path_factory.mktemp("programs")
+    maps = [build / f"{name}.build/module.modulemap" for name in ("CLinux", "CVersion")]
+    maps += [ROOT / f"Sources/{name}/module.modulemap" for name in ("COpenSSL", "CSystemd", "CYAML")]
+    objects = [path for name in MODULES for path in sorted((build / f"{name}.build").glob("*.o")) if not path.name.endswith("swiftmodule.o")]
+
+    def run(name, text):
+        source, program = directory / f"{name}.swift", directory / name
+        source.write_text(text)
+        done = subprocess.run(
+            [shutil.which("swiftc"), "-parse-as-library", "-swift-version", "6", "-warnings-as-errors", "-I", build / "Modules",
+             *(word for path in maps for word in ("-Xcc", f"-fmodule-map-file={path}")), source, *objects, "-o", program],
+            capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return program
+
+    return run
+
+
+def test_both_are_there():
+    assert set(PROGRAMS) == {"Watch", "Follow"}
+
+
+@pytest.mark.release
+def test_callbacks(start, compile_program):
+    daemon = start()
+    program = compile_program("Watch", PROGRAMS["Watch"].replace("8080", str(daemon.port)))
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+        wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"], "a subscription")
+        publish_many(daemon.port, [("logs", "log", {"level": "error", "message": "one"}), ("logs", "log", {"level": "info", "message": "two"})])
+        shown, _ = running.communicate(timeout=PATIENCE)
+    lines = shown.splitlines()
+    assert running.returncode == 0 and [line for line in lines if line.startswith("[")] == ["[error] one", "[info] two"]
+    assert lines[0] == "connecting" and lines[1].startswith("connected(") and "1 errors, 0 requests" in lines
+
+
+@pytest.mark.release
+def test_a_sequence(start, compile_program):
+    daemon = start()
+    publish_many(daemon.port, [("logs", "log", {"level": "warn", "message": "before"}), ("logs", "log", {"level": "info", "message": "not this"}),
+                               ("requests", "request", {"success": False, "status_code": 502, "error_message": "bad gateway"})])
+    program = compile_program("Follow", PROGRAMS["Follow"].replace("8080", str(daemon.port)))
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+        wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"], "a subscription")
+        publish_many(daemon.port, [("logs", "log", {"level": "error", "message": "live"})])
+        wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 2, "delivery")
+        clients = request(daemon.port, "GET", "/admin/ws/clients").json["clients"]
+        request(daemon.port, "DELETE", f"/admin/ws/clients/{clients[0]['id']}")
+        shown, _ = running.communicate(timeout=PATIENCE)
+    words = [re.sub(r"^\S+Z ", "", line) for line in shown.splitlines()]
+    # What is live comes behind what was, and an admin's word is the last.
+    assert words[:2] == ["warn before", "502 bad gateway"] and set(words[2:-1]) == {"from here on live", "error live"}, words
+    assert words[-1] == "over: the server has closed the connection: 4505 disconnected by an admin" and running.returncode == 0
+
+
+TOKENS = """
+import GoLeapAIWSClient
+
+@main
+struct Tokens {
+    static func main() async throws {
+        var options = Options(url: "URL", channels: [.logs])
+        let asked = Counter()
+        options.credential = .provider { "token-\\(asked.next())" }
+        let client = try LiveClient(options)
+        let events = client.events()
+        client.start()
+        for await event in events { if case .state(.stopped(let stop)) = event { print(stop.why) } }
+    }
+}
+
+import Base
+
+final class Counter: Sendable {
+    private let count = Locked(0)
+    func next() -> Int { count.withLock { $0 += 1; return $0 } }
+}
+"""
+
+
+@pytest.mark.release
+def test_a_fresh_token_for_an_expired_one(compile_program):
+    heads = []
+
+    def expired(peer):
+        peer.upgrade()
+        heads.append(peer.head)
+        peer.close(4001, "token expired")
+
+    def refused(peer):
+        peer.refuse(401)
+        heads.append(peer.head)
+
+    with Scripted(expired, refused) as server:
+        program = compile_program("Tokens", TOKENS.replace("URL", server.url))
+        done = subprocess.run([program], capture_output=True, text=True, timeout=PATIENCE)
+        assert done.stdout == "the server has refused the connection: 401 not today\n", done
+    assert [re.search(rb"Authorization: (.*?)\r", head + b"\r")[1] for head in heads] == [b"Bearer token-1", b"Bearer token-2"]
