@@ -99,6 +99,8 @@ struct TopModel {
     var gaps = 0
     /// Events that gaps have told the loss of; where a gap does not say, it is only counted itself.
     var missed = 0
+    /// Whether what was before has been given.
+    private var hasCaughtUp = false
     /// The newest refusal of the daemon, or the newest gap.
     var notice = ""
 
@@ -149,12 +151,15 @@ struct TopModel {
                 role = session.role
                 notice = ""
             }
+        // We ask for more of before than may be kept. What is missing there is no loss.
+        case .gap(let gap) where gap.reason == "history_expired" && !hasCaughtUp: break
         case .gap(let gap):
             gaps += 1
             missed = missed.addingReportingOverflow(max(0, gap.dropped ?? 0)).partialValue
             notice = "gap: \(gap.reason.replacing("_", with: " "))\(gap.dropped.map { ", \($0) events missed" } ?? "")"
         case .error(let error): notice = SafeText.prefix(error.description, bytes: TopLimits.nameBytesMax)
-        case .caughtUp, .other: break
+        case .caughtUp: hasCaughtUp = true
+        case .other: break
         case .stats, .provider, .request, .log:
             feed.take(event, now: now)
             if isPaused { heldBack += 1 }

@@ -221,6 +221,12 @@ struct TopUpdateTests {
         #expect(model.gaps == 2 && model.missed == 123)
         model.apply(.gap(Gap(reason: "slow_consumer", dropped: .max)))
         #expect(model.gaps == 3)
+        // The first replay reaches as far as the daemon remembers; later the same is a loss.
+        model.apply(.gap(Gap(reason: "history_expired")))
+        #expect(model.gaps == 3)
+        model.apply(.caughtUp(CaughtUp()))
+        model.apply(.gap(Gap(reason: "history_expired")))
+        #expect(model.gaps == 4)
     }
 
     /// Any keys and any events: nothing traps, and what is kept has its bounds.
