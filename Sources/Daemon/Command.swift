@@ -78,6 +78,41 @@ struct Command: Sendable {
                 On the daemon's machine, members of its group need no credential by --url unix:/run/goleapai-ws/publish.sock.
                 """, run: publishCommand),
         Command(
+            name: "status", summary: "say how a running daemon is doing",
+            options: access + [Option(name: "--json", help: "print its answers as one JSON object"), config],
+            details: """
+                Exits with 0 where it is ready, with 1 where it is not or cannot be reached.
+                Clients and events are shown to admins only.
+                """, run: statusCommand),
+        Command(
+            name: "doctor", summary: "find out why a browser or a program does not connect", operands: ["URL"],
+            options: access + [
+                Option(name: "--origin", value: "URL", help: "the site whose pages are to connect; default the daemon's own"),
+                Option(name: "--json", help: "print the findings as a JSON array"), config,
+            ],
+            details: """
+                Goes the way of a browser step by step: name, connection, TLS and its certificate, HTTP, the daemon's sources,
+                the upgrade to WebSocket, a message there and back, clocks, rights, Origin. Says for each what was
+                found, and how to mend it. Exits with 1 where something does not work.
+
+                goleapai-ws doctor https://live.example/events --token-file token
+                """, run: doctorCommand),
+        Command(
+            name: "top", summary: "a live dashboard in the terminal",
+            options: [
+                Option(name: "--interval", value: "N", help: "seconds between two updates of the statistics, 1 to 3600; default 2"),
+                Option(name: "--once", help: "print one snapshot as plain text, and end"),
+                Option(name: "--json", help: "with --once: as one JSON object"),
+            ] + access + [config],
+            details: """
+                Statistics, providers, models, requests and log lines as they come. The keys:
+
+                \(Help.columns(Top.keys))
+                Colours follow TERM, COLORTERM and NO_COLOR; without a UTF-8 locale only ASCII is drawn. What the token does not
+                allow is left out. Where the daemon is away, it is waited for. --once exits with 1 where statistics or the state
+                of providers cannot be had within 10 seconds, and says on standard error what is missing.
+                """, run: topCommand),
+        Command(
             name: "tail", summary: "print events as they happen", operands: ["CHANNEL"], repeats: true,
             options: [
                 Option(name: "--level", value: "LEVEL", help: "of logs: this level and worse; several with commas: exactly these"),
@@ -95,12 +130,7 @@ struct Command: Sendable {
                 Option(name: "--no-follow", help: "end after what happened before; without --since and --history, all that is in memory"),
                 Option(name: "--json", help: "print the messages as they come, one a line"),
                 Option(name: "--color", value: "COLOR", help: "auto, always or never; default auto: on a terminal, unless $NO_COLOR is set"),
-                Option(name: "--url", value: "URL", help: "the daemon; default $GOLEAPAI_WS_URL, else the address in the configuration"),
-                Option(name: "--token-file", value: "FILE", help: "a token or API key; default $GOLEAPAI_WS_TOKEN_FILE"),
-                Option(name: "--ca", value: "FILE", help: "whom to trust over TLS, in PEM form; default what this machine trusts"),
-                Option(name: "--insecure", help: "over TLS trust everybody"),
-                config,
-            ],
+            ] + access + [config],
             details: """
                 CHANNEL is logs (the default), stats, providers, requests or all; there may be several. Where the connection
                 breaks, tail comes back and goes on where it left off. What was lost is told on standard error, and so is

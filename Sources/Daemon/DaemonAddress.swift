@@ -13,6 +13,56 @@ func daemonURL(_ arguments: Arguments) throws(ConfigErrors) -> String {
     return "\(isPlain ? "http" : "https")://\(host.contains(":") ? "[\(host)]" : host):\(server.port)"
 }
 
+/// How a command reaches a daemon, and as whom.
+struct DaemonAccess: Sendable {
+    let url: ServerURL
+    /// The value of the field `Authorization`.
+    var authorization: String?
+    /// Whom to trust over TLS; nil where the address asks for none.
+    var trust: TLSClientContext?
+
+    /// What every request says of who asks.
+    var fields: [(String, String)] {
+        [("User-Agent", "\(Version.name)/\(Version.number)")] + (authorization.map { [("Authorization", $0)] } ?? [])
+    }
+
+    /// Reaches the daemon that the options name, which all commands of clients share, and says why where that is not possible.
+    /// - Returns: the exit code.
+    static func use(
+        _ arguments: Arguments, for command: String, _ body: (DaemonAccess) throws(UsageError) -> Int32
+    ) throws(UsageError) -> Int32 {
+        let text: String
+        do throws(ConfigErrors) {
+            text = try daemonURL(arguments)
+        } catch {
+            Output.error("\(error)\n")
+            return ExitCode.configuration
+        }
+        var access: DaemonAccess
+        do throws(ServerURL.Refusal) {
+            access = DaemonAccess(url: try ServerURL(parsing: text))
+        } catch {
+            throw UsageError(message: error.description)
+        }
+        access.authorization = try daemonAuthorization(arguments)
+        let trust = try daemonTrust(arguments)
+        do throws(TLSFailure) {
+            if access.url.isSecure { access.trust = try TLSClientContext(trust) }
+        } catch {
+            Output.error("\(Version.name) \(command): \(error.reason)\n")
+            return ExitCode.failed
+        }
+        return try body(access)
+    }
+}
+
+/// Whose certificates are taken.
+func daemonTrust(_ arguments: Arguments) throws(UsageError) -> TLSClientContext.Trust {
+    if arguments.has("--ca"), arguments.has("--insecure") { throw UsageError(message: "--ca and --insecure: whom to trust is one thing only") }
+    if let path = arguments["--ca"] { return .file(path) }
+    return arguments.has("--insecure") ? .everybody : .system
+}
+
 /// The credential in the file that `--token-file` or the environment names; nil where none is named.
 /// - Throws: a sentence; the credential is never in it.
 func daemonToken(_ arguments: Arguments) throws(UsageError) -> String? {

@@ -43,8 +43,8 @@ private func snapshot(_ options: TopOptions, asJSON: Bool) -> Int32 {
 
 /// The token of the file, read again for each connection: whoever renews the file need not start us anew.
 @Sendable private func token(_ arguments: Arguments) throws(UsageError) -> String {
-    guard let field = try daemonAuthorization(arguments) else { throw UsageError(message: "--token-file: no token") }
-    return String(field.drop { $0 != " " }.dropFirst())
+    guard let token = try daemonToken(arguments) else { throw UsageError(message: "--token-file: no token") }
+    return token
 }
 
 /// What `/version` says; nil where it cannot be asked, and only the first line of the screen is poorer.

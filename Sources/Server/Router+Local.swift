@@ -18,7 +18,7 @@ extension Router {
         guard let endpoint = endpoint(head.path) else { return .answer(.error(404, "no such address: \(ForeignText.shown(head.path, to: 80))")) }
         switch endpoint {
         case .broadcast, .health, .ready, .version: break
-        case .webSocket, .eventStream, .ticket, .adminStats, .clients, .client, .metrics:
+        case .webSocket, .eventStream, .page, .ticket, .adminStats, .clients, .client, .metrics:
             return .answer(.error(403, "this socket is for publishing; besides, it serves /health, /ready and /version"))
         }
         guard endpoint.methods.contains(head.method) else {

@@ -98,7 +98,8 @@ class Terminal:
         self.process = subprocess.Popen(
             [str(word) for word in command], stdin=self.slave, stdout=self.slave, stderr=subprocess.PIPE,
             env={**kept, "TERM": "xterm-256color", "LANG": "C.UTF-8", "TZ": "UTC", **(environment or {})}, preexec_fn=self._become_child)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     @staticmethod
     def _become_child():
@@ -130,6 +131,8 @@ class Terminal:
         self.process.wait()
         self.process.stderr.close()
         os.close(self.slave)
+        # It sees that there is no slave any more. Before that the number of the master must not be another terminal's.
+        self._reader.join()
         os.close(self.master)
 
     @property
