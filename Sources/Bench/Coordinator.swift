@@ -35,8 +35,8 @@ public final class Coordinator {
             channel: plan.channels[0], fields: plan.eventFields, clients: plan.clients, eventBytes: plan.eventBytes, run: run)
         signal(SIGPIPE, SIG_IGN)
         signals.block()
-        let endpoint = try reachable()
-        if endpoint.isLoopback || plan.serverProcess != nil {
+        let address = try reachable()
+        if address.isLoopback || plan.serverProcess != nil {
             server = plan.serverProcess.map { ServerProcess(number: $0) } ?? ServerProcess.listening(on: plan.target.port)
         }
         if let process = plan.serverProcess, server?.cpu() == nil { throw BenchError("--pid \(process): there is no such process") }
@@ -45,7 +45,7 @@ public final class Coordinator {
         report.memoryBefore = server?.memory()
         let before = server?.cpu()
         for index in 0..<plan.processes { workers.append(try WorkerProcess(index: index, arguments: arguments + ["--worker", "\(index)"])) }
-        for worker in workers { worker.send(.connect(host: endpoint.host, run: run)) }
+        for worker in workers { worker.send(.connect(host: address.text, run: run)) }
         try wait { workers.allSatisfy { $0.connectNanoseconds != nil } }
         if isInterrupted { throw BenchError("interrupted before anything was measured") }
         report.connectNanoseconds = workers.compactMap(\.connectNanoseconds).max() ?? 0
@@ -69,14 +69,16 @@ public final class Coordinator {
     }
 
     /// The first of the target's addresses that can be connected to.
-    private func reachable() throws(BenchError) -> Endpoint {
-        let endpoints = try Endpoint.all(host: plan.target.host, port: plan.target.port)
-        var failure: SystemError?
-        for endpoint in endpoints {
-            guard let error = endpoint.probe(milliseconds: 10_000) else { return endpoint }
-            failure = error
+    private func reachable() throws(BenchError) -> ServerAddress {
+        var code: Int32 = 0
+        for address in try Worker.addresses(of: plan.target.host, port: plan.target.port) {
+            do throws(SystemError) {
+                _ = try address.connect(within: 10_000)
+                return address
+            } catch {
+                code = error.code
+            }
         }
-        let code = failure?.code ?? 0
         let hint = code == ECONNREFUSED ? "; is the daemon running? --url names another address" : ""
         throw BenchError("cannot connect to \(plan.target): \(SystemError.text(of: code))\(hint)")
     }

@@ -15,12 +15,12 @@ extension Worker {
 
     /// Begins as many connections as may be under way.
     func connectMore() {
-        guard let endpoint else { return }
+        guard let address else { return }
         while underWay < Worker.underWayMax, nextToConnect < range.count {
             let client = nextToConnect
             do throws(SystemError) {
-                let source = endpoint.isLoopback ? (range.lowerBound + client) / BenchPlan.clientsPerSource : nil
-                let descriptor = try endpoint.connect(from: source).release()
+                let source = address.isLoopback ? (range.lowerBound + client) / BenchPlan.clientsPerSource : nil
+                let descriptor = try address.connect(from: source).release()
                 var side: TLSClient?
                 if let tls {
                     side = TLSClient(descriptor, tls, host: plan.target.host)
@@ -49,7 +49,7 @@ extension Worker {
         guard let link = connections[client].link else { return }
         switch connections[client].phase {
         case .connecting:
-            let code = Endpoint.failure(of: link.descriptor)
+            let code = ServerAddress.failure(of: link.descriptor)
             guard code == 0 else { return fail("client \(range.lowerBound + client) cannot connect: \(SystemError.text(of: code))") }
             connections[client].phase = .securing
             secure(client, link)
@@ -137,10 +137,10 @@ extension Worker {
     }
 
     /// Connects and waits for it, TLS included; at most some seconds.
-    func connectedLink(_ endpoint: Endpoint) throws(BenchError) -> Link {
+    func connectedLink(_ address: ServerAddress) throws(BenchError) -> Link {
         let descriptor: Int32
         do throws(SystemError) {
-            descriptor = try endpoint.connect(from: endpoint.isLoopback ? 0 : nil).release()
+            descriptor = try address.connect(from: address.isLoopback ? 0 : nil).release()
         } catch {
             throw BenchError("the publisher cannot connect: \(error)")
         }
@@ -151,7 +151,7 @@ extension Worker {
             var waiting = pollfd(fd: descriptor, events: events, revents: 0)
             let count = poll(&waiting, 1, 10_000)
             if count < 0, errno == EINTR { continue }
-            let code = isConnected ? 0 : count == 0 ? ETIMEDOUT : Endpoint.failure(of: descriptor)
+            let code = isConnected ? 0 : count == 0 ? ETIMEDOUT : ServerAddress.failure(of: descriptor)
             isConnected = code == 0
             switch code == 0 ? link.handshake() : .failed(SystemError.text(of: code)) {
             case .bytes: return link

@@ -35,7 +35,7 @@ public final class Worker {
     let connections: UnsafeMutablePointer<Connection>
     let epoll: Int32
     let clock = SystemClock()
-    var endpoint: Endpoint?
+    var address: ServerAddress?
     var tls: TLSClientContext?
     var check: DeliveryCheck?
     var publisher: Publisher?
@@ -229,8 +229,16 @@ public final class Worker {
         }
     }
 
+    static func addresses(of host: String, port: Int) throws(BenchError) -> [ServerAddress] {
+        do throws(ServerAddress.Unknown) {
+            return try ServerAddress.all(host: host, port: port)
+        } catch {
+            throw BenchError("cannot find \(host): \(error.why)")
+        }
+    }
+
     private func prepare(host: String, run: UInt32) throws(BenchError) {
-        endpoint = try Endpoint.all(host: host, port: plan.target.port).first
+        address = try Worker.addresses(of: host, port: plan.target.port).first
         if plan.target.isSecure {
             do throws(TLSFailure) {
                 tls = try TLSClientContext(plan.trust)
@@ -266,8 +274,8 @@ public final class Worker {
     }
 
     private func makePublisher() throws(BenchError) -> Publisher {
-        guard let endpoint, let shape else { throw BenchError("a publisher before the clients") }
-        let link = try connectedLink(endpoint)
+        guard let address, let shape else { throw BenchError("a publisher before the clients") }
+        let link = try connectedLink(address)
         let publisher = Publisher(plan, shape, link)
         guard watch(link.descriptor, Worker.publisherTag, clinux_EPOLLIN) else { throw BenchError("\(SystemError("epoll_ctl"))") }
         return publisher
@@ -308,11 +316,11 @@ public final class Worker {
     }
 
     private func tick(_ now: UInt64) {
-        if !hasConnected, endpoint != nil, now - lastConnect > BenchPlan.giveUpNanoseconds {
+        if !hasConnected, address != nil, now - lastConnect > BenchPlan.giveUpNanoseconds {
             return fail("\(connected) of \(range.count) clients are connected, and no more can connect")
         }
         publisher?.lookForStandstill(at: now, lastDelivery: check?.lastDelivery ?? 0)
-        if endpoint != nil {
+        if address != nil {
             report(.progress(connected: connected, delivered: check?.counts.delivered ?? 0, published: publisher?.published ?? 0))
         }
     }

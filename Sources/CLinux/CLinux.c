@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int clinux_tcp_socket(int family) { return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+int clinux_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 int clinux_accept(int fd, struct sockaddr *address, unsigned int *length) {
     return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -73,7 +73,6 @@ struct clinux_socket_kind clinux_socket_kind(int fd) {
     return kind;
 }
 
-int clinux_unix_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
 int clinux_affinity_count(void) {
     cpu_set_t set;

@@ -37,9 +37,9 @@ final class Doctor {
 
     // MARK: the network
 
-    private func resolve() -> [ResolvedAddress]? {
+    private func resolve() -> [ServerAddress]? {
         do throws(ConnectionFailure) {
-            let addresses = try ResolvedAddress.all(of: url)
+            let addresses = try ServerConnection.addresses(of: url)
             report(.fine("name", "\(url.host) is \(addresses.map(\.text).joined(separator: ", "))"))
             return addresses
         } catch {
@@ -48,15 +48,15 @@ final class Doctor {
         }
     }
 
-    private func connect(_ addresses: [ResolvedAddress]) -> Bool {
-        var failures: [(ResolvedAddress, ConnectionFailure)] = []
+    private func connect(_ addresses: [ServerAddress]) -> Bool {
+        var failures: [(ServerAddress, ConnectionFailure)] = []
         var reached: [String] = []
         for address in addresses {
-            do throws(ConnectionFailure) {
-                _ = try address.connect(within: Doctor.seconds)
+            do throws(SystemError) {
+                _ = try address.connect(within: Int32(Doctor.seconds) * 1000)
                 reached.append(address.text)
             } catch {
-                failures.append((address, error))
+                failures.append((address, .connect(error.code)))
             }
         }
         let told = failures.map { "\($0.text) port \(url.port): \($1)" }.joined(separator: "; ")

@@ -29,70 +29,6 @@ enum ConnectionFailure: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// One address that a name stands for.
-struct ResolvedAddress {
-    /// In numbers, without the port.
-    let text: String
-    fileprivate let storage: sockaddr_storage
-    fileprivate let length: socklen_t
-
-    /// All addresses of a host, in the resolver's order. Blocks.
-    static func all(of url: ServerURL) throws(ConnectionFailure) -> [ResolvedAddress] {
-        if let path = url.socketPath { return [unix(path)] }
-        var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-        hints.ai_flags = AI_NUMERICSERV
-        var list: UnsafeMutablePointer<addrinfo>?
-        let result = getaddrinfo(url.host, "\(url.port)", &hints, &list)
-        guard result == 0 else { throw .name(String(cString: gai_strerror(result))) }
-        defer { freeaddrinfo(list) }
-        var found: [ResolvedAddress] = []
-        var entry = list
-        while let info = entry?.pointee {
-            entry = info.ai_next
-            var storage = sockaddr_storage()
-            guard let address = info.ai_addr, Int(info.ai_addrlen) <= MemoryLayout<sockaddr_storage>.size else { continue }
-            withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: UnsafeRawBufferPointer(start: address, count: Int(info.ai_addrlen))) }
-            var text = [CChar](repeating: 0, count: 128)
-            guard getnameinfo(address, info.ai_addrlen, &text, 128, nil, 0, NI_NUMERICHOST) == 0 else { continue }
-            let name = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            found.append(ResolvedAddress(text: name, storage: storage, length: info.ai_addrlen))
-        }
-        guard !found.isEmpty else { throw .name("it has no address") }
-        return found
-    }
-
-    private static func unix(_ path: String) -> ResolvedAddress {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        // `ServerURL` lets no longer one through; the rest stays zero.
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8.prefix($0.count - 1)) }
-        var storage = sockaddr_storage()
-        withUnsafeMutableBytes(of: &storage) { room in withUnsafeBytes(of: address) { room.copyMemory(from: $0) } }
-        return ResolvedAddress(text: path, storage: storage, length: socklen_t(MemoryLayout<sockaddr_un>.size))
-    }
-
-    /// Connects, and waits for it.
-    /// - Returns: a non-blocking socket.
-    func connect(within seconds: Int) throws(ConnectionFailure) -> FileDescriptor {
-        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        let number = socket(Int32(storage.ss_family), kind, 0)
-        guard number >= 0 else { throw .connect(errno) }
-        let descriptor = FileDescriptor(owning: number)
-        var copy = storage
-        let result = withUnsafePointer(to: &copy) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { Glibc.connect(number, $0, length) }
-        }
-        if result == 0 { return descriptor }
-        guard errno == EINPROGRESS else { throw .connect(errno) }
-        guard try ServerConnection.wait(for: POLLOUT, on: number, seconds: seconds) else { throw .connect(ETIMEDOUT) }
-        var code: Int32 = 0
-        var size = socklen_t(MemoryLayout<Int32>.size)
-        guard getsockopt(number, SOL_SOCKET, SO_ERROR, &code, &size) == 0, code == 0 else { throw .connect(code == 0 ? errno : code) }
-        return descriptor
-    }
-}
-
 /// Owner: one thread.
 final class ServerConnection {
     private let descriptor: FileDescriptor
@@ -103,16 +39,25 @@ final class ServerConnection {
     /// Connects to the first address that lets it, and does the TLS handshake where the address asks for one.
     static func open(_ url: ServerURL, trusting trust: TLSClientContext?, seconds: Int) throws(ConnectionFailure) -> ServerConnection {
         var failure = ConnectionFailure.name("it has no address")
-        for address in try ResolvedAddress.all(of: url) {
-            do throws(ConnectionFailure) {
-                return try ServerConnection(address.connect(within: seconds), url, trusting: trust, seconds: seconds)
+        for address in try addresses(of: url) {
+            let descriptor: FileDescriptor
+            do throws(SystemError) {
+                descriptor = try address.connect(within: Int32(seconds) * 1000)
             } catch {
-                failure = error
-                if case .connect = error { continue }
-                throw error
+                failure = .connect(error.code)
+                continue
             }
+            return try ServerConnection(descriptor, url, trusting: trust, seconds: seconds)
         }
         throw failure
+    }
+
+    static func addresses(of url: ServerURL) throws(ConnectionFailure) -> [ServerAddress] {
+        do throws(ServerAddress.Unknown) {
+            return try ServerAddress.all(of: url)
+        } catch {
+            throw .name(error.why)
+        }
     }
 
     /// - Parameters:
@@ -192,7 +137,7 @@ final class ServerConnection {
     }
 
     /// - Returns: false when the time is over.
-    fileprivate static func wait(for events: Int32, on number: Int32, seconds: Int) throws(ConnectionFailure) -> Bool {
+    private static func wait(for events: Int32, on number: Int32, seconds: Int) throws(ConnectionFailure) -> Bool {
         let clock = SystemClock()
         let end = clock.monotonic() + UInt64(seconds) * 1_000_000_000
         while true {

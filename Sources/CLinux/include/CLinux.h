@@ -22,7 +22,7 @@ static const uint32_t clinux_EPOLLEXCLUSIVE = 1u << 28;
 static const int16_t clinux_POLLRDHUP = 0x2000;
 
 /// socket(2) for a non-blocking TCP socket with close-on-exec.
-int clinux_tcp_socket(int family);
+int clinux_stream_socket(int family);
 /// accept4(2), non-blocking and close-on-exec.
 int clinux_accept(int fd, struct sockaddr *address, unsigned int *length);
 /// eventfd(2), non-blocking and close-on-exec.
@@ -43,7 +43,6 @@ int clinux_peer_groups(int fd, uint32_t *groups, int room);
 struct clinux_socket_kind { int domain, type, protocol, listens, only_ipv6; };
 struct clinux_socket_kind clinux_socket_kind(int fd);
 /// socket(2) for a non-blocking Unix stream socket with close-on-exec.
-int clinux_unix_socket(void);
 /// Cores in the affinity mask.
 int clinux_affinity_count(void);
 /// Raises RLIMIT_NOFILE to its hard limit; gives the limit in force.

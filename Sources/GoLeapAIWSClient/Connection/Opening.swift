@@ -77,13 +77,13 @@ struct Opening: Sendable {
                 throw .init(.failed("cannot connect to \(target.name): \(SystemError.text(of: error.code))"))
             }
         case .network(let url):
-            let addresses: [Address]
-            do throws(OptionsError) {
-                addresses = try Address.all(host: url.host, port: url.port)
+            let addresses: [ServerAddress]
+            do throws(ServerAddress.Unknown) {
+                addresses = try ServerAddress.all(of: url)
             } catch {
-                throw .init(.failed(error.description))
+                throw .init(.failed("cannot find \(url.host): \(error.why)"))
             }
-            var why = "it has no address"
+            var why = ""
             // Each address gets its part of the time, so that one that swallows everything does not take it all.
             for (index, address) in addresses.enumerated() {
                 let now = clock.monotonic()
@@ -93,9 +93,8 @@ struct Opening: Sendable {
                 do throws(SystemError) {
                     link = Link(owning: try address.connect())
                     guard wait(link, Int16(POLLOUT), until: part) else { throw SystemError("connect", ETIMEDOUT) }
-                    var code: Int32 = 0
-                    var size = socklen_t(MemoryLayout<Int32>.size)
-                    guard getsockopt(link.descriptor.number, SOL_SOCKET, SO_ERROR, &code, &size) == 0, code == 0 else { throw SystemError("connect", code) }
+                    let code = ServerAddress.failure(of: link.descriptor.number)
+                    guard code == 0 else { throw SystemError("connect", code) }
                 } catch {
                     why = SystemError.text(of: error.code)
                     continue

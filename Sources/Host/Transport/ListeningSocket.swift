@@ -57,7 +57,7 @@ public final class ListeningSocket: Sendable {
         }
         guard parsed == 1 else { throw SystemError("bind", EADDRNOTAVAIL, on: wanted.description) }
         let family = isIPv6 ? AF_INET6 : AF_INET
-        let number = clinux_tcp_socket(family)
+        let number = clinux_stream_socket(family)
         guard number >= 0 else { throw SystemError("socket", on: wanted.description) }
         let descriptor = FileDescriptor(owning: number)
         clinux_prepare_listener(number, family)

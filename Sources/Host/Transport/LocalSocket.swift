@@ -74,7 +74,7 @@ public enum LocalSocket {
     }
 
     private static func make(_ path: String) throws(SystemError) -> FileDescriptor {
-        let number = clinux_unix_socket()
+        let number = clinux_stream_socket(AF_UNIX)
         guard number >= 0 else { throw SystemError("socket", on: path) }
         return FileDescriptor(owning: number)
     }
