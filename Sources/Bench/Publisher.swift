@@ -2,6 +2,7 @@
 
 import Glibc
 import Host
+import Protocol
 
 /// Publishes over POST /admin/ws/broadcast. Owner: the worker's thread, which calls `pump` when something may be due and `receive` when
 /// the socket has something.

@@ -99,7 +99,7 @@ extension Worker {
         case .failed(let why): return fail("client \(number): \(why)")
         }
         let head: AnswerHead
-        switch bytes.withUnsafeBytes({ AnswerHead.parse($0) }) {
+        switch AnswerHead.parse(bytes) {
         case .incomplete where !isOver:
             heads[client] = bytes
             return
@@ -115,7 +115,7 @@ extension Worker {
             }
             return fail("client \(number) was refused: \(head.status) \(String(decoding: body.prefix(400), as: UTF8.self))\(Worker.hint(head.status))")
         }
-        guard head.accept == Worker.accept else { return fail("client \(number): Sec-WebSocket-Accept is not the answer to our key") }
+        guard head.first("sec-websocket-accept") == Worker.accept else { return fail("client \(number): Sec-WebSocket-Accept is not the answer to our key") }
         heads[client] = nil
         connections[client].phase = client < check.count ? .open : .slow
         if client >= check.count { rewatch(link.descriptor, UInt64(client), 0) }

@@ -92,8 +92,8 @@ struct Command: Sendable {
             ],
             details: """
                 Goes the way of a browser step by step: name, connection, TLS and its certificate, HTTP, the daemon's sources,
-                the upgrade to WebSocket, a message there and back, clocks, rights, Origin. Says for each what was
-                found, and how to mend it. Exits with 1 where something does not work.
+                the upgrade to WebSocket, a message there and back, clocks, rights, a stream of Server-Sent Events, Origin.
+                Says for each what was found, and how to mend it. Exits with 1 where something does not work.
 
                 goleapai-ws doctor https://live.example/events --token-file token
                 """, run: doctorCommand),

@@ -18,6 +18,8 @@ final class Doctor {
     /// The page that is to connect; nil for one that the daemon's own address serves.
     private let origin: WebOrigin?
     private var findings: [Finding] = []
+    /// Channels that the credential opens.
+    private var sees: [String] = []
     private var url: ServerURL { access.url }
 
     init(_ access: DaemonAccess, origin: WebOrigin?) {
@@ -29,6 +31,7 @@ final class Doctor {
         guard let addresses = resolve(), connect(addresses), shakeHands(), ask() else { return findings }
         examineSources()
         guard upgrade() else { return findings }
+        examineStream()
         examineOrigin()
         return findings
     }
@@ -132,7 +135,7 @@ final class Doctor {
             report(.failure("http", "\(error)", url.isSecure ? "" : "where only TLS is served, the address begins with https://"))
             return false
         }
-        let via = answer.fields["via"] ?? answer.fields["server"]
+        let via = answer.head.first("via") ?? answer.head.first("server")
         let name = answer.json?["name"]?.string
         if answer.status == 200, name == Version.name {
             report(.fine("http", "\(Version.name) \(answer.json?["version"]?.string ?? "?") answers" + (via.map { ", through \($0)" } ?? "")))
@@ -230,13 +233,33 @@ final class Doctor {
     }
 
     private func examineRights(_ role: String?) {
-        let sees = ["logs", "stats", "providers", "requests"].filter { channel in
+        sees = ["logs", "stats", "providers", "requests"].filter { channel in
             guard case .open? = try? WebSocketProbe.open("/ws/\(channel)", access, fields: [], seconds: Doctor.seconds) else { return false }
             return true
         }
         let what = "role \(role ?? "none"): may see \(sees.isEmpty ? "nothing" : sees.joined(separator: ", "))"
         if sees.count == 4 { return report(.fine("rights", what)) }
         report(.warning("rights", what, "logs and the requests of others are for role admin, or for all by auth.open_channels"))
+    }
+
+    /// What a proxy may still spoil for those who do without WebSocket.
+    private func examineStream() {
+        guard let channel = sees.first else { return }
+        let path = "/sse/\(channel)"
+        let remedy = "a proxy collects the stream: it must pass on what it has at once, and not compress it (docs/PROXIES.md); for nginx, proxy_buffering off"
+        do throws(ConnectionFailure) {
+            switch try EventStreamProbe.open(path, access, seconds: Doctor.seconds) {
+            case .flows: report(.fine("stream", "Server-Sent Events come at once"))
+            case .heldBack: report(.failure("stream", "nothing of \(path) has come within \(Doctor.seconds) s", remedy))
+            case .refused(let answer):
+                report(.failure("stream", "\(path) gave status \(answer.status)", "the proxy must pass \(url.basePath)/sse on as it does \(url.basePath)/ws"))
+            case .other(let head):
+                let type = head.first("content-type") ?? "nothing known"
+                report(.failure("stream", "\(path) gave \(type)", "the proxy must pass \(url.basePath)/sse on as it does \(url.basePath)/ws"))
+            }
+        } catch {
+            report(.failure("stream", "\(error)", remedy))
+        }
     }
 
     /// As a page would connect.

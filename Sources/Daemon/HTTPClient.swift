@@ -3,6 +3,7 @@
 import Base
 import Glibc
 import Host
+import Protocol
 
 /// Why a request got no answer.
 struct HTTPClientError: Error, CustomStringConvertible {
@@ -10,16 +11,15 @@ struct HTTPClientError: Error, CustomStringConvertible {
 }
 
 struct HTTPAnswer {
-    let status: Int
-    /// Names in lower case.
-    let fields: [String: String]
+    let head: AnswerHead
     let body: [UInt8]
+
+    var status: Int { head.status }
 }
 
 /// Owner: one thread. Every call blocks, at most `timeoutSeconds` for each step of the network.
 final class HTTPClient {
     static let timeoutSeconds = 10
-    static let headBytesMax = 65_536
     static let bodyBytesMax = 1_048_576
 
     private let access: DaemonAccess
@@ -76,7 +76,7 @@ final class HTTPClient {
             return answer
         }
         let answer = try HTTPAnswer(from: connection)
-        let isKept = answer.fields["connection"]?.lowercased() != "close" && answer.fields["content-length"] != nil
+        let isKept = answer.head.first("connection")?.lowercased() != "close" && answer.head.bodyBytes != nil
         self.connection = isKept ? connection : nil
         return answer
     }
@@ -89,19 +89,25 @@ extension HTTPAnswer {
         while true {
             let head = try AnswerHead(from: connection, &bytes)
             if (100..<200).contains(head.status) { continue }
-            guard head.fields["transfer-encoding"] == nil else { throw .answer("this is no answer of \(Version.name)") }
-            let length = head.fields["content-length"].map { Int($0) ?? .max }
-            guard length ?? 0 <= HTTPClient.bodyBytesMax else { throw .answer("endless answer") }
-            while bytes.count < length ?? HTTPClient.bodyBytesMax {
-                let part = try connection.receive()
-                bytes += part
-                guard part.isEmpty else { continue }
-                guard length == nil else { throw .answer("the answer broke off") }
-                break
-            }
-            (status, fields, body) = (head.status, head.fields, Array(bytes.prefix(length ?? bytes.count)))
+            try self.init(head, &bytes, from: connection)
             return
         }
+    }
+
+    /// Reads the body behind a head.
+    /// - Parameter bytes: what has come of it already.
+    init(_ head: AnswerHead, _ bytes: inout [UInt8], from connection: ServerConnection) throws(ConnectionFailure) {
+        guard head.first("transfer-encoding") == nil else { throw .answer("this is no answer of \(Version.name)") }
+        guard head.bodyBytes ?? 0 <= HTTPClient.bodyBytesMax else { throw .answer("endless answer") }
+        while bytes.count < head.bodyBytes ?? HTTPClient.bodyBytesMax {
+            let part = try connection.receive()
+            bytes += part
+            guard part.isEmpty else { continue }
+            guard head.bodyBytes == nil else { throw .answer("the answer broke off") }
+            break
+        }
+        self.head = head
+        body = Array(bytes.prefix(head.bodyBytes ?? bytes.count))
     }
 }
 
@@ -110,44 +116,17 @@ extension AnswerHead {
     /// - Parameter bytes: what has come and was not used; afterwards, what came behind the head.
     init(from connection: ServerConnection, _ bytes: inout [UInt8]) throws(ConnectionFailure) {
         while true {
-            if let (head, headBytes) = AnswerHead.parse(bytes) {
-                bytes.removeFirst(headBytes)
-                guard let head else { throw .answer("this is no answer of \(Version.name)") }
+            switch AnswerHead.parse(bytes) {
+            case .head(let head):
+                bytes.removeFirst(head.headBytes)
                 self = head
                 return
+            case .broken: throw .answer("this is no answer of \(Version.name)")
+            case .incomplete: break
             }
-            guard bytes.count <= HTTPClient.headBytesMax else { throw .answer("endless answer") }
             let part = try connection.receive()
             guard !part.isEmpty else { throw .answer(bytes.isEmpty ? "the connection was closed without an answer" : "broken answer") }
             bytes += part
         }
-    }
-}
-
-/// Status and fields of an answer.
-struct AnswerHead: Equatable {
-    let status: Int
-    let fields: [String: String]
-
-    /// - Returns: nil while the head is incomplete; a nil head where it is no HTTP/1 answer.
-    static func parse(_ bytes: [UInt8]) -> (head: AnswerHead?, bytes: Int)? {
-        let mark: [UInt8] = [13, 10, 13, 10]
-        guard bytes.count >= 4, let end = (0...(bytes.count - 4)).first(where: { bytes[$0] == 13 && bytes[$0..<($0 + 4)].elementsEqual(mark) })
-        else { return nil }
-        let lines = String(decoding: bytes[..<end], as: UTF8.self).split(separator: "\r\n", omittingEmptySubsequences: false)
-        let words = lines.first?.split(separator: " ", maxSplits: 2, omittingEmptySubsequences: false) ?? []
-        guard words.count >= 2, words[0].hasPrefix("HTTP/1."), words[1].count == 3, let status = Int(words[1]) else {
-            return (nil, end + 4)
-        }
-        var fields: [String: String] = [:]
-        for line in lines.dropFirst() {
-            let parts = line.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-            guard parts.count == 2 else { return (nil, end + 4) }
-            var value = parts[1]
-            while value.first == " " || value.first == "\t" { value.removeFirst() }
-            while value.last == " " || value.last == "\t" { value.removeLast() }
-            fields[parts[0].lowercased()] = String(value)
-        }
-        return (AnswerHead(status: status, fields: fields), end + 4)
     }
 }

@@ -113,7 +113,7 @@ private final class Publisher {
                 try send(batch[..<half])
                 return try send(batch[half...])
             case 429 where waited < Publisher.waitSecondsMax:
-                let seconds = min(max(answer.fields["retry-after"].flatMap { Int($0) } ?? 1, 1), Publisher.waitSecondsMax)
+                let seconds = min(max(answer.head.first("retry-after").flatMap { Int($0) } ?? 1, 1), Publisher.waitSecondsMax)
                 sleep(UInt32(seconds))
                 waited += seconds
             default: throw PublishError(message: Publisher.explanation(answer, batch))

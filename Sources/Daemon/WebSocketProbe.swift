@@ -24,23 +24,17 @@ struct WebSocketProbe {
         let connection = try ServerConnection.open(access.url, trusting: access.trust, seconds: seconds)
         // RFC 6455 §4.1: 16 bytes in base64. The daemon takes any; what stands between us and it may not.
         let key = "Z29sZWFwYWktd3MgaGkhIQ=="
-        var head = "GET \(access.url.basePath)\(path) HTTP/1.1\r\nHost: \(access.url.hostField)\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        var request = "GET \(access.url.basePath)\(path) HTTP/1.1\r\nHost: \(access.url.hostField)\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
             + "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(key)\r\n"
-        for (name, value) in fields + access.fields { head += "\(name): \(value)\r\n" }
-        try connection.send(Array("\(head)\r\n".utf8))
+        for (name, value) in fields + access.fields { request += "\(name): \(value)\r\n" }
+        try connection.send(Array("\(request)\r\n".utf8))
         var bytes: [UInt8] = []
-        let answer = try AnswerHead(from: connection, &bytes)
-        guard answer.status == 101 else {
-            // An error may come in chunks by whatever stands between; its status says enough.
-            let length = min(answer.fields["content-length"].flatMap { Int($0) } ?? 0, HTTPClient.bodyBytesMax)
-            while bytes.count < length {
-                let part = try connection.receive()
-                if part.isEmpty { break }
-                bytes += part
-            }
-            return .refused(HTTPAnswer(status: answer.status, fields: answer.fields, body: Array(bytes.prefix(length))))
+        let head = try AnswerHead(from: connection, &bytes)
+        guard head.status == 101 else {
+            // An error may come in chunks by whatever stands between, or not to its end; its status says enough.
+            return .refused((try? HTTPAnswer(head, &bytes, from: connection)) ?? HTTPAnswer(head: head, body: []))
         }
-        guard answer.fields["sec-websocket-accept"] == Handshake.accept(for: key) else {
+        guard head.first("sec-websocket-accept") == Handshake.accept(for: key) else {
             throw .answer("the upgrade was answered by something that does not speak WebSocket (Sec-WebSocket-Accept)")
         }
         return .open(WebSocketProbe(connection: connection, bytes: bytes))

@@ -43,33 +43,6 @@ struct WireTests {
     }
 }
 
-struct AnswerHeadTests {
-    static func parse(_ text: String) -> AnswerHead.Outcome { Array(text.utf8).withUnsafeBytes { AnswerHead.parse($0) } }
-
-    @Test func answers() {
-        let text = "HTTP/1.1 200 OK\r\nX: y\r\ncontent-LENGTH:  12 \r\n\r\n"
-        #expect(AnswerHeadTests.parse(text + "body") == .head(AnswerHead(status: 200, headBytes: text.utf8.count, bodyBytes: 12, accept: nil)))
-        let bytes = Array(text.utf8)
-        for cut in bytes.indices { #expect(bytes[..<cut].withUnsafeBytes { AnswerHead.parse($0) } == .incomplete) }
-        let upgrade = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: abc=\r\n\r\n"
-        #expect(AnswerHeadTests.parse(upgrade) == .head(AnswerHead(status: 101, headBytes: upgrade.utf8.count, bodyBytes: 0, accept: "abc=")))
-        let open = "HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n"
-        #expect(AnswerHeadTests.parse(open) == .head(AnswerHead(status: 200, headBytes: open.utf8.count, bodyBytes: nil, accept: nil)))
-    }
-
-    @Test(arguments: [
-        "SSH-2.0-x\r\n\r\n", "HTTP/1.1 abc OK\r\n\r\n", "HTTP/1.1 999 OK\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
-        "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "HTTP/2 200\r\n\r\n",
-    ])
-    func broken(text: String) {
-        #expect(AnswerHeadTests.parse(text) == .broken)
-    }
-
-    @Test func endless() {
-        #expect(AnswerHeadTests.parse(String(repeating: "a", count: AnswerHead.bytesMax + 1)) == .broken)
-    }
-}
-
 struct ServerProcessTests {
     @Test func ticks() {
         let rest = "S 1 2 3 4 5 6 7 8 9 10 123 45 0 0"

@@ -55,19 +55,3 @@ struct EventLinesTests {
         #expect(error == LineError(number: 1, message: "is longer than \(EventLines.lineBytesMax) bytes"))
     }
 }
-
-struct AnswerHeadTests {
-    @Test func whole() {
-        let bytes = Array("HTTP/1.1 429 Too Many Requests\r\nRetry-After:  3 \r\nX: a:b\r\n\r\nrest".utf8)
-        let parsed = AnswerHead.parse(bytes)
-        #expect(parsed?.head == AnswerHead(status: 429, fields: ["retry-after": "3", "x": "a:b"]))
-        #expect(parsed?.bytes == bytes.count - 4)
-        for count in 0..<(bytes.count - 4) { #expect(AnswerHead.parse(Array(bytes[..<count])) == nil) }
-    }
-
-    @Test(arguments: ["SSH-2.0-OpenSSH\r\n\r\n", "\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/1.1 20x OK\r\n\r\n", "HTTP/2 200 \r\n\r\n", "HTTP/1.1 200 OK\r\nbroken\r\n\r\n"])
-    func noHTTP(text: String) {
-        let parsed = AnswerHead.parse(Array(text.utf8))
-        #expect(parsed != nil && parsed?.head == nil)
-    }
-}

@@ -226,6 +226,53 @@ def test_a_proxy_that_keeps_frames_back(doctor, daemon):
         assert found["websocket"]["verdict"] == "failed" and "buffer" in found["websocket"]["remedy"], found
 
 
+class Meddler(Pretender):
+    """Passes everything on to a daemon, but of a stream only what `spoil` makes of its head and its first block."""
+
+    def __init__(self, port, spoil):
+        self.target, self.spoil = port, spoil
+        super().__init__(None)
+
+    def converse(self, peer):
+        with peer, socket.create_connection(("127.0.0.1", self.target)) as there:
+            request = peer.recv(65536)
+            there.sendall(request)
+            if request.startswith(b"GET /sse"):
+                answered = b""
+                while b"\n\n" not in answered.partition(b"\r\n\r\n")[2]:
+                    answered += there.recv(65536)
+                head, mark, body = answered.partition(b"\r\n\r\n")
+                peer.sendall(self.spoil(head + mark, body))
+                peer.recv(1)
+                return
+            back = threading.Thread(target=self.pump, args=(there, peer), daemon=True)
+            back.start()
+            self.pump(peer, there)
+            back.join()
+
+    @staticmethod
+    def pump(source, target):
+        try:
+            while part := source.recv(65536):
+                target.sendall(part)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize("spoil,said,remedy", [
+    (lambda head, body: b"", "nothing of /sse/logs", "proxy_buffering off"),
+    (lambda head, body: head, "nothing of /sse/logs", "proxy_buffering off"),
+    (lambda head, body: answer(404, "no such page"), "status 404", "pass /sse on"),
+    (lambda head, body: answer(200, "<html>", "Content-Type: text/html"), "text/html", "pass /sse on"),
+    (lambda head, body: head + body, "come at once", ""),
+])
+def test_a_proxy_that_spoils_streams(doctor, daemon, spoil, said, remedy):
+    with Meddler(daemon.port, spoil) as proxy:
+        found = doctor(f"http://127.0.0.1:{proxy.port}")["stream"]
+        assert said in found["what"] and remedy in found["remedy"] and (found["verdict"] == "ok") == (not remedy), found
+
+
 def test_a_clock_that_is_wrong(doctor, daemon):
     def upgrade(request):
         key = next(line.split(b": ")[1] for line in request.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key"))

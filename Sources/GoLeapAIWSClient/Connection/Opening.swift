@@ -134,10 +134,11 @@ struct Opening: Sendable {
         var bytes: [UInt8] = []
         while true {
             let isOver = try receive(&bytes, link, until: deadline)
-            switch UpgradeAnswer.parse(bytes) {
+            switch AnswerHead.parse(bytes) {
             case .broken: throw .init(.failed("\(target.name): the answer is none of HTTP"))
             case .incomplete: if isOver { throw .init(.failed("\(target.name): the server has closed the connection without an answer")) }
-            case .answer(let answer):
+            case .head(let head):
+                let answer = UpgradeAnswer(head: head, rest: Array(bytes.dropFirst(head.headBytes)))
                 if answer.accepts(key: key) { return Opened(link: link, rest: answer.rest, token: token) }
                 if answer.status == 101 { throw .init(.failed("\(target.name): the server does not agree to speak WebSocket as asked")) }
                 guard isOver || answer.isBodyWhole else { continue }
