@@ -69,7 +69,10 @@ deb: man        ## the Debian package, in dist/
 	@.ci/packages package
 	packaging/build-deb.sh
 
-test: lint unit integration test-system conformance ## everything that CI runs
+# What uses the daemon mostly waits, so two of these go on side by side; what compiles does not wait.
+test: lint unit deb .venv/ready ## everything that CI runs
+	@.ci/packages system
+	$(MAKE) --jobs=2 --output-sync=target integration test-system conformance
 
 unit: deps test-deps ## tests of the modules
 	$(SWIFT) test $(DEBUG) --disable-xctest
