@@ -68,21 +68,3 @@ public enum MessageType {
         "log": .logs, "request": .requests, "provider_status": .providers, "stats_update": .stats,
     ]
 }
-
-/// Severities of log events, least first; `fatal` and `panic` rank above `error`.
-public enum Severity: UInt8, CaseIterable, Sendable {
-    case debug, info, warn, error, fatal, panic
-
-    private static let names: [(name: StaticString, severity: Severity)] = [
-        ("debug", .debug), ("trace", .debug), ("info", .info), ("warn", .warn), ("warning", .warn), ("error", .error), ("fatal", .fatal), ("panic", .panic),
-    ]
-
-    public init?(name: UnsafeRawBufferPointer) {
-        guard let known = Severity.names.first(where: { name.equals($0.name) }) else { return nil }
-        self = known.severity
-    }
-
-    var bit: UInt8 { 1 << rawValue }
-    /// The bits of this severity and all worse ones.
-    var andWorse: UInt8 { ~(bit - 1) & 0b11_1111 }
-}

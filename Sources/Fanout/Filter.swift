@@ -3,12 +3,6 @@
 import Base
 import Protocol
 
-/// A parameter that was refused; the text says which, what came and what is right.
-public struct FilterError: Error, Equatable, CustomStringConvertible {
-    public let description: String
-    public init(_ description: String) { self.description = description }
-}
-
 /// Filter of `logs`.
 public struct LogFilter: Hashable, Sendable {
     /// Bits of the severities wanted; nil: all, also events without a level.
@@ -65,29 +59,28 @@ public struct Filters: Hashable, Sendable {
     /// Sets one parameter of one channel from its text.
     public mutating func set(_ name: String, to text: String, on channel: Channel) throws(FilterError) {
         switch (channel, name) {
-        case (.logs, "level"): logs.severities = try Filters.severities(text)
-        case (.logs, "component"): logs.components = try Filters.list(name, text)
-        case (.logs, "provider_id"): logs.providerIDs = try Filters.list(name, text)
+        case (.logs, "level"): logs.severities = try FilterValue.severities(text)
+        case (.logs, "component"): logs.components = try FilterValue.list(name, text)
+        case (.logs, "provider_id"): logs.providerIDs = try FilterValue.list(name, text)
         case (.logs, "q"):
-            guard text.utf8.count <= 256 else { throw FilterError("q is longer than 256 bytes") }
-            logs.contains = Array(TextSearch.fold(text).utf8)
+            logs.contains = try FilterValue.search(name, text)
         case (.stats, "window"):
             guard StatsGroup.windows.contains(text) else { throw FilterError("window '\(ForeignText.shown(text))' is not one of 1m, 5m, 1h, 24h") }
             stats.window = text
         case (.stats, "interval"):
-            guard let seconds = Filters.whole(text), (1...3600).contains(seconds) else {
+            guard let seconds = FilterValue.whole(text), (1...3600).contains(seconds) else {
                 throw FilterError("interval '\(ForeignText.shown(text))' is not a whole number of seconds from 1 to 3600")
             }
             stats.interval = Int(seconds)
-        case (.requests, "provider_id"): requests.providerIDs = try Filters.list(name, text)
-        case (.requests, "model_id"): requests.modelIDs = try Filters.list(name, text)
+        case (.requests, "provider_id"): requests.providerIDs = try FilterValue.list(name, text)
+        case (.requests, "model_id"): requests.modelIDs = try FilterValue.list(name, text)
         case (.requests, "only_errors"):
             guard text == "true" || text == "false" else { throw FilterError("only_errors '\(ForeignText.shown(text))' is not true or false") }
             requests.onlyErrors = text == "true"
         case (.requests, "min_latency_ms"):
-            guard let number = Filters.whole(text) else { throw FilterError("min_latency_ms '\(ForeignText.shown(text))' is not a whole number of milliseconds") }
+            guard let number = FilterValue.whole(text) else { throw FilterError("min_latency_ms '\(ForeignText.shown(text))' is not a whole number of milliseconds") }
             requests.minLatency = number
-        case (.providers, "provider_id"): providers = try Filters.list(name, text)
+        case (.providers, "provider_id"): providers = try FilterValue.list(name, text)
         default:
             let known = Filters.parameters[channel, default: []].joined(separator: ", ")
             throw FilterError("\(channel.name) has no filter '\(ForeignText.shown(name))'; it has \(known.isEmpty ? "none" : known)")
@@ -103,32 +96,6 @@ public struct Filters: Hashable, Sendable {
         case .stats: stats = StatsGroup(window: "5m", interval: statsInterval)
         case .all: self = Filters(statsInterval: statsInterval)
         }
-    }
-
-    private static func whole(_ text: String) -> Int64? {
-        guard !text.isEmpty, text.utf8.allSatisfy({ $0 >= 48 && $0 <= 57 }) else { return nil }
-        return Int64(text)
-    }
-
-    private static func list(_ name: String, _ text: String) throws(FilterError) -> [[UInt8]] {
-        let items = text.split(separator: ",", omittingEmptySubsequences: false)
-        guard items.count <= 64, items.allSatisfy({ !$0.isEmpty && $0.utf8.count <= 256 }) else {
-            throw FilterError("\(name) '\(ForeignText.shown(text))' is not a list of 1 to 64 values with commas between them")
-        }
-        // Sorted, so that equal wishes written in another order share one group.
-        return Set(items.map { Array($0.utf8) }).sorted { $0.lexicographicallyPrecedes($1) }
-    }
-
-    private static func severities(_ text: String) throws(FilterError) -> UInt8 {
-        let names = text.split(separator: ",", omittingEmptySubsequences: false)
-        var bits: UInt8 = 0
-        for name in names {
-            guard let severity = Array(name.utf8).withUnsafeBytes({ Severity(name: $0) }) else {
-                throw FilterError("level '\(ForeignText.shown(text))' is not made of debug, info, warn, error, fatal, panic")
-            }
-            bits |= names.count == 1 ? severity.andWorse : severity.bit
-        }
-        return bits
     }
 
     // MARK: evaluation
@@ -172,31 +139,4 @@ public struct Filters: Hashable, Sendable {
         let value = segment.text(of: field)
         return wanted.contains { $0.count == value.count && value.elementsEqual($0) }
     }
-}
-
-/// Search in text without regard to case.
-enum TextSearch {
-    /// Text of which only the case was different is the same after this. By way of the upper case, because letters that have one
-    /// in common (`σ` and `ς`, `ß` and `ss`) are one for who searches in any case.
-    static func fold(_ text: String) -> String { text.uppercased().lowercased() }
-
-    /// - Parameter needle: folded, not empty.
-    static func contains(_ needle: [UInt8], in text: UnsafeRawBufferPointer) -> Bool {
-        let isPlain = needle.allSatisfy { $0 < 0x80 }
-        if isPlain && text.allSatisfy({ $0 < 0x80 }) { return search(needle, text) }
-        // Letters beyond ASCII change their length with their case: fold the whole text.
-        return Array(fold(String(decoding: text, as: UTF8.self)).utf8).withUnsafeBytes { search(needle, $0) }
-    }
-
-    private static func search(_ needle: [UInt8], _ text: UnsafeRawBufferPointer) -> Bool {
-        guard let first = needle.first, text.count >= needle.count else { return needle.isEmpty }
-        for start in 0...(text.count - needle.count) where lower(text[start]) == first {
-            var index = 1
-            while index < needle.count && lower(text[start + index]) == needle[index] { index += 1 }
-            if index == needle.count { return true }
-        }
-        return false
-    }
-
-    private static func lower(_ byte: UInt8) -> UInt8 { byte >= 65 && byte <= 90 ? byte + 32 : byte }
 }
