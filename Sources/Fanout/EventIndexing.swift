@@ -28,7 +28,8 @@ extension Segment {
             _ = write(UnsafeRawBufferPointer(text))
         }
         put("\"")
-        if MessageType.ofChannel[draft.type] == nil {
+        // Where its type does not tell it.
+        if MessageType.ofChannel[draft.type] != draft.channel {
             put(#","channel":""#)
             put(Array(draft.channel.name.utf8))
             put("\"")

@@ -55,7 +55,7 @@ import Testing
             #expect(message["id"]?.string.flatMap(sequence(ofID:)) == UInt64(index + 1))
             #expect(message["timestamp"]?.string == draft.timestamp.rfc3339)
             #expect(try message["data"] == JSON(parsing: draft.data))
-            #expect((message["channel"] == nil) == (MessageType.ofChannel[draft.type] != nil))
+            #expect(message["channel"]?.string == (MessageType.ofChannel[draft.type] == draft.channel ? nil : draft.channel.name))
         }
     }
 
