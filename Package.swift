@@ -70,7 +70,7 @@ let package = Package(
         tests(of: "Server", uses: ["Base", "CCrypt", "Crypto", "CSQLite", "Protocol", "Host", "Fanout", "Server", "TestSupport"]),
         tests(of: "EventSources", uses: ["Base", "Protocol", "Storage", "Host", "EventSources", "CSQLite", "TestSupport"]),
         tests(of: "Demo", uses: ["Base", "Protocol", "Storage", "Demo"]),
-        tests(of: "GoLeapAIWSClient", uses: ["Base", "Protocol", "GoLeapAIWSClient", "TestSupport"]),
+        tests(of: "GoLeapAIWSClient", uses: ["Base", "Protocol", "Fanout", "GoLeapAIWSClient", "TestSupport"]),
         tests(of: "Terminal", uses: ["Base", "GoLeapAIWSClient", "Terminal", "TestSupport"]),
         tests(of: "Bench", uses: ["Protocol", "Bench", "TestSupport"]),
         tests(of: "Daemon", uses: ["Base", "Host", "Fanout", "EventSources", "Server", "Bench", "GoLeapAIWSClient", "Terminal", "Daemon"]),

@@ -1,6 +1,6 @@
 // Events for `for await`, in a buffer with a bound.
 
-/// What one reader of `LiveClient.events` is still to get. Owner: the client's thread.
+/// What one reader of `LiveClient.events` or of a `LiveSubscription` is still to get. Owner: the client's thread.
 struct EventSequence {
     private let continuation: AsyncStream<ClientEvent>.Continuation
     /// Events that found no room, and of which the reader has not been told.
@@ -43,4 +43,7 @@ struct EventSequence {
     }
 
     func finish() { continuation.finish() }
+
+    /// - Parameter left: called once the reader is gone, or the sequence is finished; any thread.
+    func whenLeft(_ left: @escaping @Sendable () -> Void) { continuation.onTermination = { _ in left() } }
 }

@@ -34,7 +34,7 @@ private let welcome =
     #"{"type":"welcome","timestamp":"2026-02-05T10:30:00.000Z","data":{"epoch":"e","sequence":7,"position":"e-7","heartbeat_interval":30,"client_timeout":90,"role":"admin"}}"#
 
 private func sent(_ actions: [Machine.Action]) -> [String] { actions.compactMap { if case .send(let text) = $0 { text } else { nil } } }
-private func told(_ actions: [Machine.Action]) -> [ClientEvent] { actions.compactMap { if case .tell(let event) = $0 { event } else { nil } } }
+private func told(_ actions: [Machine.Action]) -> [ClientEvent] { actions.compactMap { if case .tell(let event, _) = $0 { event } else { nil } } }
 private func state(_ actions: [Machine.Action]) -> ConnectionState? { if case .state(let state)? = told(actions).last { state } else { nil } }
 
 struct MachineTests {
@@ -141,7 +141,7 @@ struct MachineTests {
         ])
         #expect(sent(bench.machine.subscribe([.logs], nil)) == [#"{"type":"subscribe","id":"c2","data":{"channels":["logs"],"filters":{"logs":{}}}}"#])
         #expect(sent(bench.machine.unsubscribe([.stats])) == [#"{"type":"unsubscribe","id":"c3","data":{"channels":["stats"]}}"#])
-        #expect(bench.machine.subscription == Subscription(channels: [.logs], filters: Filters()))
+        #expect(bench.machine.subscribers.own == Subscription(channels: [.logs], filters: Filters()))
     }
 
     /// A token for the instant at which the clock stands, by `exp`.

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from support.daemon import PATIENCE, QUIET, Daemon, merge  # noqa: E402
+from support.programs import PROBE, Compiler, Probe  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -116,4 +117,21 @@ def start(binary, tmp_path):
 def daemon(binary, tmp_path_factory):
     """A quiet daemon shared by the tests of one file; they leave no client behind."""
     with Daemon(binary, tmp_path_factory.mktemp("daemon"), QUIET) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def compile_program(binary, tmp_path_factory):
+    """Programs in Swift that use the library; of a release build only."""
+    return Compiler(ROOT, binary.parent, tmp_path_factory.mktemp("programs"))
+
+
+@pytest.fixture(scope="session")
+def probe_program(compile_program):
+    return compile_program("Probe", PROBE)
+
+
+@pytest.fixture
+def probe(probe_program):
+    with Probe(probe_program) as running:
         yield running

@@ -1,44 +1,20 @@
 """The examples of docs/CLIENTS.md for the library: built as they are printed, and run; only the port is the daemon's own."""
 
 import re
-import shutil
 import subprocess
 
 import pytest
 from conftest import ROOT
-from support.daemon import PATIENCE, die_with_parent, wait_until
+from support.daemon import PATIENCE, QUIET, Daemon, die_with_parent, merge, wait_until
 from support.http import publish_many, request
 from support.scripted import Scripted
 
-MODULES = ["Base", "CLinux", "CVersion", "Protocol", "Host", "GoLeapAIWSClient"]
 PROGRAMS = {re.search(r"struct (\w+)", text)[1]: text
             for text in re.findall(r"```swift\n(import GoLeapAIWSClient\n.*?)```", (ROOT / "docs/CLIENTS.md").read_text(), re.S)}
 
 
-@pytest.fixture(scope="module")
-def compile_program(binary, tmp_path_factory):
-    """Against the modules that the program under test was built with."""
-    build = binary.parent
-    directory = tmp_path_factory.mktemp("programs")
-    maps = [build / f"{name}.build/module.modulemap" for name in ("CLinux", "CVersion")]
-    maps += [ROOT / f"Sources/{name}/module.modulemap" for name in ("COpenSSL", "CSystemd", "CYAML")]
-    objects = [path for name in MODULES for path in sorted((build / f"{name}.build").glob("*.o")) if not path.name.endswith("swiftmodule.o")]
-
-    def run(name, text):
-        source, program = directory / f"{name}.swift", directory / name
-        source.write_text(text)
-        done = subprocess.run(
-            [shutil.which("swiftc"), "-parse-as-library", "-swift-version", "6", "-warnings-as-errors", "-I", build / "Modules",
-             *(word for path in maps for word in ("-Xcc", f"-fmodule-map-file={path}")), source, *objects, "-o", program],
-            capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return program
-
-    return run
-
-
-def test_both_are_there():
-    assert set(PROGRAMS) == {"Watch", "Follow"}
+def test_all_are_there():
+    assert set(PROGRAMS) == {"Watch", "Follow", "Share", "Spread"}
 
 
 @pytest.mark.release
@@ -71,6 +47,50 @@ def test_a_sequence(start, compile_program):
     # What is live comes behind what was, and an admin's word is the last.
     assert words[:2] == ["warn before", "502 bad gateway"] and set(words[2:-1]) == {"from here on live", "error live"}, words
     assert words[-1] == "over: the server has closed the connection: 4505 disconnected by an admin" and running.returncode == 0
+
+
+def wait_for_subscriptions(daemon, **wanted):
+    def there():
+        have = request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]
+        return all(have[name] == count for name, count in wanted.items())
+    wait_until(there, lambda: request(daemon.port, "GET", "/admin/ws/clients").json)
+
+
+def disconnect_all(daemon):
+    for client in request(daemon.port, "GET", "/admin/ws/clients").json["clients"]:
+        request(daemon.port, "DELETE", f"/admin/ws/clients/{client['id']}")
+
+
+@pytest.mark.release
+def test_several_subscribers(start, compile_program):
+    daemon = start()
+    program = compile_program("Share", PROGRAMS["Share"].replace("8080", str(daemon.port)))
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+        wait_for_subscriptions(daemon, logs=1, requests=1)
+        publish_many(daemon.port, [("logs", "log", {"level": level, "message": level}) for level in ("info", "error", "warn", "fatal")])
+        publish_many(daemon.port, [("requests", "request", {"success": ok, "model_name": name}) for ok, name in ((True, "good"), (False, "bad"))])
+        wait_until(lambda: request(daemon.port, "GET", "/admin/ws/clients").json["clients"][0]["waiting"] == 0, "delivery")
+        disconnect_all(daemon)
+        shown, _ = running.communicate(timeout=PATIENCE)
+    assert sorted(shown.splitlines()) == ["alarm: error", "alarm: fatal", "failed: bad"] and running.returncode == 0
+
+
+@pytest.mark.release
+def test_a_pool(binary, tmp_path, compile_program):
+    with Daemon(binary, tmp_path, merge(QUIET, {"sources": {"stats": {"enabled": True}}}), arguments=["--demo"]) as daemon:
+        publish_many(daemon.port, [("logs", "log", {"level": "error", "message": "before"})])
+        program = compile_program("Spread", PROGRAMS["Spread"].replace("8080", str(daemon.port)))
+        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+            wait_for_subscriptions(daemon, logs=1, stats=2)
+            publish_many(daemon.port, [("logs", "log", {"level": "warn", "message": "after"})])
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["stats"]["delivered"] >= 2, "figures")
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 2, "both lines")
+            disconnect_all(daemon)
+            shown, _ = running.communicate(timeout=PATIENCE)
+    lines = shown.splitlines()
+    # The demo has lines of its own.
+    assert lines.index("error: before") < min(lines.index("warn: after"), lines.index("from here on live"))
+    assert {line.split(":")[0] for line in lines if line.endswith("requests")} == {"5m", "1h"} and running.returncode == 0
 
 
 TOKENS = """

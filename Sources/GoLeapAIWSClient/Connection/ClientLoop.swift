@@ -14,11 +14,23 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         case subscribe(Set<Channel>, Filters?)
         case unsubscribe(Set<Channel>)
         case follow(EventSequence)
+        case join(SharedSubscriber)
+        case leave(SubscriberID)
         case opening(attempt: Int, Result<Opened, OpeningFailure>)
         case renewed(attempt: Int, String?)
     }
 
-    private struct Inbox {
+    /// Who looks after this connection among others. Called on its thread.
+    struct Keeper: Sendable {
+        /// The daemon has no room for this connection, which has never been open.
+        /// - Returns: whether its subscribers go elsewhere; then it is to stop, and `move` follows.
+        let overflows: @Sendable () -> Bool
+        let move: @Sendable ([SharedSubscriber]) -> Void
+        /// It has stopped for good.
+        let stopped: @Sendable () -> Void
+    }
+
+    struct Inbox {
         var commands: [Command] = []
         var isRunning = false
     }
@@ -32,16 +44,21 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private static let roundsMax = 16
 
     let recent = Locked(Recent())
-    private let inbox = Locked(Inbox())
+    let inbox = Locked(Inbox())
     private let bell: FileDescriptor
     private let options: Options
     private let target: Target
-    private let callbacks: Callbacks
+    let callbacks: Callbacks
     private let clock: any Clock
+    let keeper: Keeper?
 
     // Of the thread.
-    private var machine: Machine
-    private var followers: [EventSequence] = []
+    var machine: Machine
+    var followers: [EventSequence] = []
+    var subscribers: [SubscriberID: SharedSubscriber] = [:]
+    var hasConnected = false
+    /// A connection that has a keeper stops once.
+    var isRetired = false
     private var attempt = 0
     private var link: Link?
     private var receiver = FrameReceiver(messageBytesMax: messageBytesMax, acceptsBinary: false, isMasked: false)
@@ -52,7 +69,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private var room = [UInt8](repeating: 0, count: 65_536)
 
     /// - Throws: without descriptors.
-    init(_ options: Options, _ target: Target, _ callbacks: Callbacks, clock: any Clock = SystemClock()) throws(SystemError) {
+    init(_ options: Options, _ target: Target, _ callbacks: Callbacks, clock: any Clock = SystemClock(), keeper: Keeper? = nil) throws(SystemError) {
         let number = clinux_eventfd()
         guard number >= 0 else { throw SystemError("eventfd") }
         bell = FileDescriptor(owning: number)
@@ -60,6 +77,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         self.target = target
         self.callbacks = callbacks
         self.clock = clock
+        self.keeper = keeper
         var canRenew = false
         if case .provider = options.credential { canRenew = true }
         machine = Machine(
@@ -101,7 +119,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         }
     }
 
-    private func take(_ command: Command) {
+    func take(_ command: Command) {
         switch command {
         case .start(let channels):
             perform(machine.subscribe(channels, nil))
@@ -109,14 +127,19 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         case .stop:
             perform(machine.stop())
             finishFollowers()
+            retire()
         case .subscribe(let channels, let filters): perform(machine.subscribe(channels, filters))
         case .unsubscribe(let channels): perform(machine.unsubscribe(channels))
         case .follow(let sequence): followers.append(sequence)
+        case .join(let subscriber): join(subscriber)
+        case .leave(let id): leave(id)
         case .opening(let number, let result):
             guard number == attempt else { return }
             switch result {
             case .success(let opened): open(opened)
-            case .failure(let failure): perform(machine.ended(failure.ending))
+            case .failure(let failure):
+                perform(machine.ended(failure.ending))
+                if case .refused(status: 429, _, _) = failure.ending { overflow() }
             }
         case .renewed(let number, let token): if number == attempt { perform(machine.renewed(token)) }
         }
@@ -147,28 +170,18 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     // MARK: what the machine decides
 
-    private func perform(_ actions: [Machine.Action]) {
+    func perform(_ actions: [Machine.Action]) {
         for action in actions {
             switch action {
             case .open(let renewsToken): beginOpening(renewsToken)
             case .send(let text): send(FrameWriter.text(text))
             case .drop(let code): drop(code)
-            case .tell(let event): tell(event)
+            case .tell(let event, let recipients): tell(event, to: recipients)
+            case .present(let member, let channels): present(channels, to: member)
+            case .finish(let id): subscribers.removeValue(forKey: id)?.sequence.finish()
             case .renewToken: renewToken()
             }
         }
-    }
-
-    private func tell(_ event: ClientEvent) {
-        recent.withLock { $0.take(event) }
-        callbacks.call(event)
-        for index in followers.indices.reversed() where !followers[index].give(event) { followers.remove(at: index) }
-        if case .state(.stopped) = event { finishFollowers() }
-    }
-
-    private func finishFollowers() {
-        for follower in followers { follower.finish() }
-        followers = []
     }
 
     /// A provider gives a fresh credential each time; another credential cannot be renewed.
@@ -245,7 +258,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
                 end(.violated(code, what))
             }
         }
-        for index in followers.indices.reversed() where !followers[index].tellLost() { followers.remove(at: index) }
+        tellLost()
     }
 
     private func send(_ frame: [UInt8]) {

@@ -18,12 +18,16 @@ struct Machine {
         case send(String)
         /// Give up the connection or the attempt; no `ended` is to follow.
         case drop(CloseCode?)
-        case tell(ClientEvent)
+        case tell(ClientEvent, to: Recipients = .everyone)
+        /// Give a subscriber the present state of these channels, as it was told before.
+        case present(Subscribers.Member, Set<Channel>)
+        /// Nothing more comes for this subscriber.
+        case finish(SubscriberID)
         /// Ask for a fresh token, which comes back as `renewed`.
         case renewToken
     }
 
-    private enum Phase: Equatable {
+    enum Phase: Equatable {
         case idle
         case opening(deadline: UInt64)
         case open
@@ -31,23 +35,33 @@ struct Machine {
         case stopped
     }
 
-    private let clock: any Clock
-    private var phase = Phase.idle
+    let clock: any Clock
+    private(set) var phase = Phase.idle
     private var reconnect: Reconnect
-    private var position: Position
-    private(set) var subscription: Subscription
+    var position: Position
+    var subscribers: Subscribers
     private var tokenClock = TokenClock()
 
     // Of the present connection.
     private var session = ConnectionState.Session()
-    private var isTold = false
+    private(set) var isTold = false
+    /// What the daemon has been asked for; nil where it may not have heard all of it.
+    var asked: Subscription?
+    /// The message that asked first, and whether what it wanted of before is still coming.
+    var askID = ""
+    var isReplaying = false
+    /// Messages that followed the subscribers, and are not answered yet.
+    var syncs: Set<String> = []
+    /// Somebody has come or gone since.
+    var isStale = false
+    var nextSync: UInt64 = 0
     private var lastSign: UInt64 = 0
     private var nextPing: UInt64 = 0
     private var messages = 0
 
     init(clock: any Clock, seed: UInt64, subscription: Subscription, position: Position, canRenew: Bool) {
         self.clock = clock
-        self.subscription = subscription
+        subscribers = Subscribers(own: subscription)
         self.position = position
         reconnect = Reconnect(seed: seed, canRenew: canRenew)
     }
@@ -58,7 +72,7 @@ struct Machine {
         case .idle, .stopped: nil
         case .opening(let deadline): deadline
         case .waiting(let until, _): until
-        case .open: min(lastSign &+ Machine.silenceMax, nextPing, tokenClock.deadline ?? .max)
+        case .open: min(lastSign &+ Machine.silenceMax, nextPing, tokenClock.deadline ?? .max, isStale && isTold ? nextSync : .max)
         }
     }
 
@@ -76,22 +90,8 @@ struct Machine {
         guard phase != .stopped else { return [] }
         let wasConnected = phase == .open
         phase = .stopped
+        subscribers.removeAll()
         return [.drop(wasConnected ? .normal : nil), .tell(.state(.stopped(.init(cause: .asked, why: "stopped"))))]
-    }
-
-    mutating func subscribe(_ channels: Set<Channel>, _ filters: Filters?) -> [Action] {
-        let isFirst = subscription.channels.isEmpty
-        subscription.add(channels, filters)
-        guard phase == .open, isTold, !channels.isEmpty else { return [] }
-        // What the application wants of before is given with the first channels that it names.
-        if isFirst { return [.send(ask())] }
-        return [.send(Subscription(channels: channels, filters: subscription.filters).message(id: nextID(), since: nil, history: nil))]
-    }
-
-    mutating func unsubscribe(_ channels: Set<Channel>) -> [Action] {
-        subscription.remove(channels)
-        guard phase == .open, isTold, !channels.isEmpty else { return [] }
-        return [.send(Subscription.ending(channels, id: nextID()))]
     }
 
     // MARK: what happened
@@ -105,6 +105,10 @@ struct Machine {
         reconnect.opened(at: now)
         session = ConnectionState.Session(tlsVersion: tlsVersion)
         isTold = false
+        asked = Subscription(channels: [], filters: Filters())
+        isReplaying = false
+        syncs = []
+        nextSync = now
         lastSign = now
         nextPing = now &+ Machine.pingTime
         tokenClock.begin(reconnect.canRenew ? token : nil, at: clock)
@@ -121,6 +125,7 @@ struct Machine {
         switch reconnect.ended(ending, at: now) {
         case .stop:
             phase = .stopped
+            subscribers.removeAll()
             return [.tell(.state(.stopped(.init(cause: ending.cause, why: ending.why))))]
         case .wait(let nanoseconds, let renewsToken):
             phase = .waiting(until: now &+ nanoseconds, renewsToken: renewsToken)
@@ -149,14 +154,26 @@ struct Machine {
             if let id = envelope.position { position.told(id) }
             actions.append(.send("{\"type\":\"pong\"}"))
         case "pong": if let id = envelope.position { position.told(id) }
-        case "ack": position.acknowledged()
+        case "ack":
+            position.acknowledged()
+            if let id = envelope.id { syncs.remove(id.text) }
         case "drain":
             reconnect.drains(milliseconds: envelope.data.integer("reconnect_in_ms"))
             if let id = envelope.position { position.told(id) }
         default:
             guard let event = envelope.event else { break }
-            if case .caughtUp(let caughtUp) = event { position.caughtUp(caughtUp.position) }
-            if position.takes(event) { actions.append(.tell(event)) }
+            switch event {
+            case .caughtUp(let caughtUp):
+                position.caughtUp(caughtUp.position)
+                isReplaying = false
+                actions.append(.tell(event, to: subscribers.recipients(of: event, envelope)))
+                actions += activate(fresh: [])
+            case .error(let error):
+                let (recipients, more) = refused(envelope.id?.text, error.code)
+                actions.append(.tell(event, to: recipients))
+                actions += more
+            default: if position.takes(event) { actions.append(.tell(event, to: subscribers.recipients(of: event, envelope))) }
+            }
         }
         return actions
     }
@@ -175,15 +192,8 @@ struct Machine {
     private mutating func connected() -> [Action] {
         isTold = true
         var actions: [Action] = [.tell(.state(.connected(session)))]
-        if !subscription.channels.isEmpty { actions.append(.send(ask())) }
+        if !subscribers.union.channels.isEmpty { actions.append(ask()) }
         return actions
-    }
-
-    /// Subscribes everything, from the position on.
-    private mutating func ask() -> String {
-        let request = position.request
-        position.asked()
-        return subscription.message(id: nextID(), since: request.since, history: request.history)
     }
 
     /// A fresh token, or none where asking has failed.
@@ -220,6 +230,7 @@ struct Machine {
         case .open:
             if now &- lastSign >= Machine.silenceMax { return [.drop(nil)] + ended(.silent) }
             var actions: [Action] = []
+            if isTold, isStale, now >= nextSync { actions += sync() }
             if now >= nextPing {
                 nextPing = now &+ Machine.pingTime
                 // The server says welcome at once, so whoever has not heard it by now gets no further by waiting.
@@ -239,7 +250,7 @@ struct Machine {
         return [.tell(.state(.connecting)), .open(renewsToken: renewsToken)]
     }
 
-    private mutating func nextID() -> String {
+    mutating func nextID() -> String {
         messages += 1
         return "c\(messages)"
     }

@@ -52,6 +52,9 @@ struct Position: Sendable {
         ofInstant = [:]
     }
 
+    /// Nothing is subscribed any more: whoever comes next has missed nothing.
+    mutating func forget() { if hasAsked { self = Position() } }
+
     private var asksForMore: Bool { request.since != nil || request.history != nil }
 
     /// The daemon has taken it up: from here on, a position that it tells counts for the replay too.

@@ -3,7 +3,7 @@
 import Protocol
 
 /// Filters by channel. The daemon judges them: what it does not understand comes back as a `ServerError`.
-public struct Filters: Sendable, Equatable {
+public struct Filters: Sendable, Hashable {
     public var logs = Logs()
     public var stats = Stats()
     public var requests = Requests()
@@ -18,7 +18,7 @@ public struct Filters: Sendable, Equatable {
         self.providers = providers
     }
 
-    public struct Logs: Sendable, Equatable {
+    public struct Logs: Sendable, Hashable {
         /// One level: that and worse; several with commas: exactly these.
         public var level: String?
         /// Exactly one of these.
@@ -35,7 +35,7 @@ public struct Filters: Sendable, Equatable {
         }
     }
 
-    public struct Stats: Sendable, Equatable {
+    public struct Stats: Sendable, Hashable {
         /// `1m`, `5m`, `1h` or `24h`.
         public var window: String?
         /// Seconds between updates, 1 to 3600.
@@ -47,7 +47,7 @@ public struct Filters: Sendable, Equatable {
         }
     }
 
-    public struct Requests: Sendable, Equatable {
+    public struct Requests: Sendable, Hashable {
         public var providerIDs: [String] = []
         public var modelIDs: [String] = []
         public var onlyErrors = false
@@ -62,7 +62,7 @@ public struct Filters: Sendable, Equatable {
         }
     }
 
-    public struct Providers: Sendable, Equatable {
+    public struct Providers: Sendable, Hashable {
         public var providerIDs: [String] = []
 
         public init(providerIDs: [String] = []) { self.providerIDs = providerIDs }
@@ -70,8 +70,10 @@ public struct Filters: Sendable, Equatable {
 
     /// The value of `filters` for channels that are subscribed. Those without a filter get an empty one, since it replaces what was; but not
     /// those that are a part of `all` only, which the credential may not allow.
-    func write(for channels: Set<Channel>, to json: inout JSONWriter) {
+    /// - Parameter changed: channels whose filter is written in any case.
+    func write(for channels: Set<Channel>, changed: Set<Channel> = [], to json: inout JSONWriter) {
         let isEvery = channels.contains(.all)
+        let channels = channels.union(changed)
         json.beginObject()
         if channels.contains(.logs) || isEvery && logs != Logs() {
             json.key("logs")

@@ -3,7 +3,7 @@
 import Protocol
 
 /// Channels and their filters. A value.
-struct Subscription: Equatable, Sendable {
+struct Subscription: Hashable, Sendable {
     private(set) var channels: Set<Channel>
     private(set) var filters: Filters
 
@@ -40,12 +40,23 @@ struct Subscription: Equatable, Sendable {
         }
     }
 
+    /// What differs from another filter of the same channel.
+    func changes(from other: Filters) -> Set<Channel> {
+        var changed: Set<Channel> = []
+        if filters.logs != other.logs { changed.insert(.logs) }
+        if filters.stats != other.stats { changed.insert(.stats) }
+        if filters.requests != other.requests { changed.insert(.requests) }
+        if filters.providers != other.providers { changed.insert(.providers) }
+        return changed.intersection(channels.named)
+    }
+
     /// A `subscribe` message.
-    func message(id: String, since: String?, history: Int?) -> String {
+    /// - Parameter changed: channels whose filter is told in any case; the others tell theirs where they have one.
+    func message(id: String, changed: Set<Channel> = [], since: String? = nil, history: Int? = nil) -> String {
         var json = JSONWriter()
         Subscription.begin("subscribe", id, channels, &json)
         json.key("filters")
-        filters.write(for: channels, to: &json)
+        filters.write(for: channels, changed: changed, to: &json)
         if let since {
             json.key("since")
             json.string(since)
