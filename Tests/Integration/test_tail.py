@@ -13,6 +13,7 @@ from support.daemon import PATIENCE, die_with_parent, wait_until
 from support.http import publish_many
 from support.scripted import Scripted
 from support.tls import Certificates, free_port, settings
+from support.verdicts import RETURNS, STOPS, UNKNOWN
 
 
 class Tail:
@@ -328,7 +329,7 @@ def again(peer):
     peer.close(4505)
 
 
-@pytest.mark.parametrize("code", [1000, 1002, 1003, 1007, 1009, 4001, 4500, 4503, 4505])
+@pytest.mark.parametrize("code", STOPS)
 def test_codes_that_end_it(tail, code):
     with Scripted(first_then(code, "as said")) as server:
         one = tail("--url", server.url)
@@ -337,7 +338,7 @@ def test_codes_that_end_it(tail, code):
         assert one.complaints == [f"goleapai-ws tail: the server has closed the connection: {code} as said"]
 
 
-@pytest.mark.parametrize("code", [1001, 1011, 4000, 4008, 4013, 1012, 4999])
+@pytest.mark.parametrize("code", RETURNS + UNKNOWN)
 def test_codes_after_which_it_comes_back(tail, code):
     def drain(peer):
         peer.send({"type": "drain", "timestamp": "2026-02-05T10:30:00.000Z", "data": {"reconnect_in_ms": 20}})

@@ -42,6 +42,8 @@ class Peer:
         return taken
 
     def read_head(self):
+        if self.head:
+            return self.head
         while b"\r\n\r\n" not in self.buffer:
             self._need(len(self.buffer) + 1)
         self.head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
@@ -105,9 +107,11 @@ class Peer:
 
 class Scripted:
     """Use as a context manager. `scripts`: one function of a `Peer` for each connection, in order; a further connection is counted, and refused
-    with 403, which ends a client that should have stopped before."""
+    with 403, which ends a client that should have stopped before. `only_sockets`: requests for anything but a WebSocket are no connections, and
+    get a 404."""
 
-    def __init__(self, *scripts):
+    def __init__(self, *scripts, only_sockets=False):
+        self.only_sockets = only_sockets
         self.scripts = list(scripts)
         self.connections = 0
         self.failures = []
@@ -133,11 +137,19 @@ class Scripted:
                 sock, _ = self.listener.accept()
             except OSError:
                 return
+            peer = Peer(sock)
+            try:
+                if self.only_sockets and b"Upgrade: websocket" not in peer.read_head():
+                    with sock:
+                        peer.refuse(404)
+                    continue
+            except OSError:
+                continue
             self.connections += 1
             script = self.scripts.pop(0) if self.scripts else lambda peer: peer.refuse(403)
             with sock:
                 try:
-                    script(Peer(sock))
+                    script(peer)
                 except OSError:
                     pass
                 except Exception as failure:  # noqa: BLE001: told to the test, which is another thread
