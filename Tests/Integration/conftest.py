@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from support.browser import Browser  # noqa: E402
 from support.daemon import PATIENCE, QUIET, Daemon, merge  # noqa: E402
 from support.programs import PROBE, Compiler, Probe  # noqa: E402
 
@@ -135,3 +136,11 @@ def probe_program(compile_program):
 def probe(probe_program):
     with Probe(probe_program) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """One Chromium shared by the tests of one file; each tab has storage of its own."""
+    running = Browser(tmp_path_factory.mktemp("browser"))
+    yield running
+    running.close()

@@ -1,10 +1,12 @@
-"""client.js by itself: its tests in node, with a clock and a daemon that do what they are told; and its table of close codes against the documents."""
+"""client.js and what the page knows by themselves: their tests in node, with a clock, a client and a daemon that do what they are told; the table of close codes
+against the documents."""
 
 import json
 import re
 import shutil
 import subprocess
 
+import pytest
 from conftest import ROOT
 
 NODE = shutil.which("node")
@@ -16,10 +18,11 @@ def node(*arguments):
     return subprocess.run([NODE, *arguments], capture_output=True, text=True, timeout=240)
 
 
-def test_client_js():
-    done = node("--test", "--test-reporter=tap", str(ROOT / "Tests/Integration/support/client_js.mjs"))
+@pytest.mark.parametrize("file,least", [("client_js.mjs", 40), ("dashboard_js.mjs", 3)])
+def test_in_node(file, least):
+    done = node("--test", "--test-reporter=tap", str(ROOT / "Tests/Integration/support" / file))
     counted = dict(re.findall(r"^# (tests|pass|fail) (\d+)$", done.stdout, re.M))
-    assert done.returncode == 0 and int(counted["pass"]) == int(counted["tests"]) >= 40, done.stdout[-8000:] + done.stderr[-2000:]
+    assert done.returncode == 0 and int(counted["pass"]) == int(counted["tests"]) >= least, done.stdout[-8000:] + done.stderr[-2000:]
 
 
 VERDICTS = {

@@ -28,15 +28,31 @@ class Feed {
         /** @type {Set<MessagePort>} */ this.members = new Set();
         /** @type {Map<string, Message[]>} */ this.kept = new Map();
         this.series = new Series();
+        /** When the connection was lost, by the daemon's clock: a gap that follows begins there. */ this.lostAt = NaN;
+        this.isOpen = false;
+        /** Events of before were asked for, and none has come yet. */ this.isBeginning = false;
         /** @type {Message[]} */ this.waiting = [];
         this.send = send;
         this.client = new GoLeapAIClient({
             token, channels: ['stats', 'providers', 'requests', 'logs'], filters: {stats: view.stats, logs: view.logs, requests: view.requests}, history: HISTORY,
-            onEvent: (event) => this.add(event),
-            onGap: (_, event) => this.add(event),
-            onState: (state) => this.add({type: '$state', state}),
-            onReplay: (channels) => this.add({type: '$replay', channels, at: Date.now()}),
-            onCaughtUp: () => this.add({type: '$caughtup'}),
+            onEvent: (event) => {
+                if (event.id) this.isBeginning = false;
+                this.add(event);
+            },
+            onGap: (gap, event) => {
+                // More of before is asked for than may be kept. What is missing there is no loss.
+                if (!this.isBeginning || gap.reason !== 'history_expired') this.add({...event, lostAt: this.lostAt});
+            },
+            onState: (state) => this.become(state),
+            onReplay: (channels) => {
+                this.isBeginning = true;
+                this.add({type: '$replay', channels, at: Date.now()});
+            },
+            onCaughtUp: () => {
+                this.lostAt = NaN;
+                this.isBeginning = false;
+                this.add({type: '$caughtup'});
+            },
             onProblem: (problem) => this.add({type: '$problem', problem}),
         });
         this.timer = setInterval(() => this.look(), 5000);
@@ -46,6 +62,14 @@ class Feed {
     end() {
         clearInterval(this.timer);
         this.client.stop();
+    }
+
+    /** @param {import('./client.js').State} state */
+    become(state) {
+        if (this.isOpen && state.name !== 'open') this.lostAt = Date.now() + this.client.clockOffset;
+        this.isOpen = state.name === 'open';
+        if (!this.isOpen) this.isBeginning = false;
+        this.add({type: '$state', state});
     }
 
     /** Keeps a message for tabs to come, and hands it to those that are there. @param {Message} message */
@@ -176,7 +200,7 @@ export class Feeds {
 }
 
 /** Part of the worker's name, so that a page never speaks to the worker of another version. To be raised when the messages change. */
-const VERSION = 1;
+const VERSION = 2;
 
 /**
  * A port to the feeds: of the shared worker that all tabs have, or of our own.

@@ -116,7 +116,7 @@ export class Model {
     /** @type {Map<string, Provider>} */ providers = new Map();
     /** @type {any} */ state = {name: 'idle', reason: ''};
     link = {roundTrip: /** @type {number | null} */ (null), clockOffset: 0, position: /** @type {string | null} */ (null), doubles: 0, tabs: 1};
-    /** Holes, and when they were told. @type {{at: number, data: any}[]} */ gaps = [];
+    /** Holes: when they were told; and of requests from when until when, as far as that is known. @type {{at: number, data: any, from: number, until: number}[]} */ gaps = [];
     reconnects = 0;
     /** When the connection was lost; null while there is one. @type {number | null} */ lostAt = null;
     isLive = false;
@@ -125,6 +125,7 @@ export class Model {
     /** Milliseconds from origin to here, of the last live events. @type {number | null} */ lag = null;
     /** Events since the page was opened. */ events = 0;
     #wasOpen = false;
+    /** Events of before are coming, which are not late. */ #isReplaying = false;
 
     /** @param {{messages: any[], series: any}} snapshot */
     restore({messages, series}) {
@@ -161,6 +162,7 @@ export class Model {
         case '$replay': this.#replay(message.channels); break;
         case '$caughtup':
             this.isLive = true;
+            this.#isReplaying = false;
             this.series.since ??= Math.floor(Date.now() / 1000);
             break;
         case '$link': Object.assign(this.link, message); break;
@@ -179,7 +181,7 @@ export class Model {
 
     /** @param {any} message @param {boolean} isOld */
     #measure({id, timestamp}, isOld) {
-        if (!id || isOld || !this.isLive) return;
+        if (!id || isOld || !this.isLive || this.#isReplaying) return;
         const lag = Math.max(0, Date.now() + this.link.clockOffset - Date.parse(timestamp));
         this.lag = this.lag === null ? lag : this.lag * 0.9 + lag * 0.1;
     }
@@ -206,11 +208,14 @@ export class Model {
 
     /** @param {any} event @param {boolean} isOld */
     #gap(event, isOld) {
-        this.gaps.push({at: Date.parse(event.timestamp), data: event.data});
+        const at = Date.parse(event.timestamp);
+        const {channels, from, until} = event.data;
+        const isOfRequests = channels.includes('requests') || channels.includes('all');
+        this.gaps.push({at, data: event.data, from: isOfRequests ? from ? Date.parse(from) : event.lostAt : NaN, until: until ? Date.parse(until) : at});
         if (this.gaps.length > 50) this.gaps.shift();
         if (isOld) return;
-        if (event.data.channels.includes('logs') || event.data.channels.includes('all')) this.logs.push(event);
-        if (event.data.channels.includes('requests') || event.data.channels.includes('all')) this.requests.push(event);
+        if (channels.includes('logs') || channels.includes('all')) this.logs.push(event);
+        if (isOfRequests) this.requests.push(event);
     }
 
     /** @param {any} state @param {boolean} isOld */
@@ -221,7 +226,7 @@ export class Model {
             this.lostAt = null;
         } else {
             if (state.name === 'connecting') this.forbidden.clear();
-            this.isLive = false;
+            this.isLive = this.#isReplaying = false;
             if (this.#wasOpen) this.lostAt ??= Date.now();
         }
         if (isOld && state.name === 'open') this.isLive = true;
@@ -231,6 +236,7 @@ export class Model {
     /** @param {string[]} channels */
     #replay(channels) {
         this.problem = '';
+        this.#isReplaying = true;
         if (channels.includes('logs')) this.logs.clear();
         if (channels.includes('providers')) this.providers.clear();
         if (!channels.includes('requests')) return;

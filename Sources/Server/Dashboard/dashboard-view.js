@@ -26,6 +26,8 @@ const compact = new Intl.NumberFormat('en', {notation: 'compact', maximumSignifi
 export const number = (count) => count < 100_000 ? whole.format(Math.round(count)) : compact.format(count);
 /** @param {number} ms @returns {[string, string]} */
 export const duration = (ms) => ms < 9_999.5 ? [whole.format(Math.round(ms)), 'ms'] : [(ms / 1000).toFixed(ms < 100_000 && ms % 1000 ? 1 : 0), 's'];
+/** Of what goes on for so long, in whole units. @param {number} ms */
+export const age = (ms) => ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`;
 /** @param {number} share */
 export const percent = (share) => share >= 0.9995 || share === 0 ? `${Math.round(share * 100)}` : (share * 100).toFixed(1);
 const clock = new Intl.DateTimeFormat('en', {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23'});
@@ -46,7 +48,7 @@ export class Tile {
         this.value = make('dd', 'value', '–');
         this.more = make('dd', 'more', '');
         this.line = draw('path', {});
-        const curve = draw('svg', {viewBox: '0 0 100 22', preserveAspectRatio: 'none', 'aria-hidden': 'true'});
+        const curve = draw('svg', {viewBox: '0 0 100 18', preserveAspectRatio: 'none', 'aria-hidden': 'true'});
         curve.append(this.line);
         this.element.append(make('dt', '', title), this.value, this.more, curve);
         parent.append(this.element);
@@ -65,7 +67,7 @@ export class Tile {
         const [least, most] = [Math.min(...past), Math.max(...past)];
         const step = 100 / Math.max(1, past.length - 1);
         this.line.setAttribute('d', past.length < 2 ? '' : `M${past.map((one, index) =>
-            `${(index * step).toFixed(1)} ${(most === least ? 17 : 20 - 16 * (one - least) / (most - least)).toFixed(1)}`).join('L')}`);
+            `${(index * step).toFixed(1)} ${(most === least ? 14 : 17 - 15 * (one - least) / (most - least)).toFixed(1)}`).join('L')}`);
     }
 }
 
@@ -104,17 +106,17 @@ class Chart {
         for (const extra of this.labels.splice(used)) extra.remove();
     }
 
-    /** What was not seen, on the left, and what is being missed, on the right. @param {number} seenFrom @param {number} lostFrom 0…1000 */
-    areas(seenFrom, lostFrom) {
+    /** What was not seen, on the left, and what was missed. @param {number} seenFrom 0…1000 @param {[number, number][]} holes */
+    areas(seenFrom, holes) {
         this.paths.unseen.setAttribute('d', seenFrom > 0 ? `M0 0H${Math.min(seenFrom, 1000).toFixed(1)}V100H0Z` : '');
-        this.paths.lost.setAttribute('d', lostFrom < 1000 ? `M${Math.max(lostFrom, 0).toFixed(1)} 0H1000V100H${Math.max(lostFrom, 0).toFixed(1)}Z` : '');
+        this.paths.lost.setAttribute('d', holes.map(([from, until]) => `M${from.toFixed(1)} 0H${until.toFixed(1)}V100H${from.toFixed(1)}Z`).join(''));
     }
 }
 
-/** The next of 1, 2, 5, 10, 20 … @param {number} least */
+/** The next of 1, 1.5, 2, 3, 4, 6, 8, 10, 15 … @param {number} least */
 function roundUp(least) {
     const ten = 10 ** Math.floor(Math.log10(Math.max(least, 1e-9)));
-    return [1, 2, 5, 10].map((one) => one * ten).find((one) => one >= least * 0.9999) ?? ten * 10;
+    return [1, 1.5, 2, 3, 4, 6, 8, 10].map((one) => one * ten).find((one) => one >= least * 0.9999) ?? ten * 10;
 }
 
 /** @typedef {{begin: number, ok: number, failed: number, p50: number, p95: number, slowest: number}} Bucket */
@@ -154,7 +156,7 @@ export class LatencyChart extends Chart {
     show(buckets, times) {
         const some = buckets.filter((one) => one.slowest);
         const low = 10 ** Math.floor(Math.log10(Math.max(1, Math.min(...some.map((one) => one.p50), 1000))));
-        const high = Math.max(low * 10, roundUp(Math.max(...some.map((one) => one.slowest), 1000)));
+        const high = Math.max(low * 10, roundUp(1.1 * Math.max(...some.map((one) => one.slowest), 900)));
         const y = (/** @type {number} */ ms) => 100 - 100 * Math.log(Math.max(ms, low) / low) / Math.log(high / low);
         const step = 1000 / buckets.length;
         const line = (/** @type {'p50' | 'p95'} */ key) => {
@@ -225,8 +227,10 @@ export class ProviderCards {
             say(card.name, provider.name);
             say(card.status, SHAPES[provider.status] ?? '');
             card.status.setAttribute('aria-label', provider.status);
-            say(card.numbers, row ? `${number(row.requests)} req, ${percent(row.success_rate)}%, ${duration(row.avg_latency_ms).join(' ')}` : 'no requests in the window');
-            say(card.message, [provider.status === 'healthy' ? '' : provider.status, provider.message].filter(Boolean).join(': '));
+            say(card.numbers, row ? `${number(row.requests)} req, ${percent(row.success_rate)} %, ${duration(row.avg_latency_ms).join(' ')}` : `no requests in ${stats?.time_window ?? 'the window'}`);
+            const since = provider.past.at(-1)?.at ?? now;
+            say(card.message, [provider.status === 'healthy' ? '' : `${provider.status} for ${age(now - since)}`, provider.message].filter(Boolean).join(': '));
+            card.message.setAttribute('title', provider.message);
             for (const path of card.strip.children) {
                 const state = path.getAttribute('class');
                 let d = '';
@@ -244,7 +248,8 @@ export class ProviderCards {
 
 /** A list that has elements for the rows in sight only, the newest at the top. While it is scrolled away from the top, or paused, it stands still. */
 export class RowList {
-    /** @type {HTMLElement[]} */ #pool = [];
+    /** Row number n is in element n mod so many, so that it is filled once and then only moves. @type {HTMLElement[]} */ #pool = [];
+    /** The row that an element was filled with; -1: none. @type {number[]} */ #filled = [];
     /** How many there were when it began to stand still; null: it follows. @type {number | null} */ #frozenAt = null;
     isPaused = false;
     /** The chosen row, counted from the first that ever was. @type {number | null} */ #chosen = null;
@@ -268,7 +273,7 @@ export class RowList {
         this.scroller.addEventListener('scroll', () => {
             if (this.scroller.scrollTop < 1) this.#thaw();
             else this.#frozenAt ??= this.tail.added;
-            this.show(true);
+            this.show();
         }, {passive: true});
         this.scroller.addEventListener('keydown', (event) => this.#key(event));
         this.scroller.addEventListener('click', (event) => {
@@ -301,7 +306,7 @@ export class RowList {
 
     /** Everything was replaced: numbers of rows begin anew, so that what they were filled with says nothing. */
     reset() {
-        for (const row of this.#pool) row.dataset.at = '';
+        this.#filled.fill(-1);
         this.#chosen = null;
         this.#frozenAt = this.isPaused ? 0 : null;
         this.scroller.scrollTop = 0;
@@ -323,31 +328,37 @@ export class RowList {
         this.button.hidden = behind === 0;
         say(this.button, behind ? `↑ ${number(behind)} new` : '');
         const newest = this.tail.added - behind;
-        const key = `${newest} ${this.scroller.clientHeight}`;
+        const [top, height] = [this.scroller.scrollTop, this.scroller.clientHeight];
+        const key = `${newest} ${top} ${height}`;
         if (!isForced && key === this.#drawn) return;
         this.#drawn = key;
         const count = Math.max(0, this.tail.length - behind);
         this.empty.hidden = count > 0;
         this.all.style.height = `${count * this.#rowHeight}px`;
         this.scroller.setAttribute('aria-rowcount', String(count));
-        const first = Math.max(0, Math.floor(this.scroller.scrollTop / this.#rowHeight) - 4);
-        const last = Math.min(count, first + Math.ceil(this.scroller.clientHeight / this.#rowHeight) + 8);
-        let used = 0;
+        const inSight = Math.ceil(height / this.#rowHeight) + 8;
+        const first = Math.max(0, Math.floor(top / this.#rowHeight) - 4);
+        const last = Math.min(count, first + inSight);
+        if (this.#pool.length < inSight) {
+            this.#filled.fill(-1);
+            while (this.#pool.length < inSight) this.#newRow();
+        }
+        const size = this.#pool.length;
         for (let index = first; index < last; index++) {
-            const item = this.tail.at(index + behind);
             const at = newest - 1 - index;
-            const row = this.#pool[used] ?? this.#newRow();
-            used += 1;
-            if (row.dataset.at !== String(at) || isForced) {
+            const [row, filled] = [this.#pool[at % size], this.#filled[at % size]];
+            if (filled !== at || isForced) {
+                this.#filled[at % size] = at;
                 row.dataset.at = String(at);
-                this.fill(row, item);
-                row.classList.toggle('is-chosen', at === this.#chosen);
+                this.fill(row, this.tail.at(index + behind));
             }
-            row.hidden = false;
+            row.classList.toggle('is-chosen', at === this.#chosen);
+            row.setAttribute('aria-selected', String(at === this.#chosen));
             row.setAttribute('aria-rowindex', String(index + 1));
             row.style.transform = `translateY(${index * this.#rowHeight}px)`;
         }
-        for (; used < this.#pool.length; used++) this.#pool[used].hidden = true;
+        const [oldest, youngest] = [newest - last, newest - 1 - first];
+        this.#pool.forEach((row, slot) => { row.hidden = this.#filled[slot] < oldest || this.#filled[slot] > youngest || last <= first; });
     }
 
     #newRow() {
@@ -355,8 +366,8 @@ export class RowList {
         row.setAttribute('role', 'row');
         row.id = `${this.scroller.parentElement?.id}-row-${this.#pool.length}`;
         this.#pool.push(row);
+        this.#filled.push(-1);
         this.all.append(row);
-        return row;
     }
 
     #openChosen() {

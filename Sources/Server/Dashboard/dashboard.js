@@ -223,7 +223,9 @@ const lists = [requests, logs];
 /** @param {any} event */
 function open(event) {
     say($('#detail-title'), `${event.type} ${event.id ?? ''}`);
-    say($('#detail pre'), JSON.stringify(event, null, 2));
+    // As it came: not with what the feed adds to a gap.
+    const {lostAt, ...whole} = event;
+    say($('#detail pre'), JSON.stringify(whole, null, 2));
     $('#detail').showModal();
 }
 
@@ -231,7 +233,7 @@ function open(event) {
 
 const tiles = {
     rate: new Tile($('#tiles'), 'Requests / min', 'Of the window'), success: new Tile($('#tiles'), 'Success'), errors: new Tile($('#tiles'), 'Errors'),
-    p50: new Tile($('#tiles'), 'Latency p50'), p95: new Tile($('#tiles'), 'p95'), p99: new Tile($('#tiles'), 'p99'),
+    p50: new Tile($('#tiles'), 'Latency p50'), p95: new Tile($('#tiles'), 'Latency p95'), p99: new Tile($('#tiles'), 'Latency p99'),
     tokens: new Tile($('#tiles'), 'Tokens'), cost: new Tile($('#tiles'), 'Cost', 'Estimated'),
 };
 const rateChart = new RateChart($('#rate'));
@@ -256,7 +258,7 @@ function showTiles() {
         tiles[key].show(value, unit, key === 'p50' ? `mean ${duration(stats.avg_latency_ms).join(' ')}` : '', past(`latency_${key}_ms`));
     }
     tiles.tokens.show(number(stats.total_tokens), '', `${number(stats.input_tokens)} in · ${number(stats.output_tokens)} out`, past('total_tokens'));
-    const perRequest = stats.total_requests ? `${(1000 * stats.estimated_cost / stats.total_requests).toFixed(2)} per 1000` : '';
+    const perRequest = stats.total_requests ? `$${(1000 * stats.estimated_cost / stats.total_requests).toFixed(2)} per 1,000` : '';
     tiles.cost.show(`$${stats.estimated_cost < 100 ? stats.estimated_cost.toFixed(2) : number(stats.estimated_cost)}`, '', perRequest, past('estimated_cost'));
 }
 
@@ -271,17 +273,24 @@ function showCharts(/** @type {number} */ now) {
     const begin = last - span + 1;
     const times = [0, 1, 2].map((part) => time((begin + part * span / 2) * 1000));
     const x = (/** @type {number} */ second) => 1000 * (second - begin) / span;
-    const lost = model.lostAt === null ? 1000 : x((model.lostAt + model.link.clockOffset) / 1000);
+    const holes = model.gaps.map(({from, until}) => [from, until]);
+    if (model.lostAt !== null) holes.push([model.lostAt + model.link.clockOffset, now]);
+    /** @type {[number, number][]} */ const missed = [];
+    for (const [from, until] of holes) {
+        const [left, right] = [Math.max(0, x(from / 1000)), Math.min(1000, x(until / 1000))];
+        if (left < right) missed.push([left, right]);
+    }
+    $('#rate .missed').hidden = missed.length === 0;
     const seen = model.series.since === null ? 1000 : Math.max(0, x(model.series.since));
     rateChart.show(buckets, width, times);
     latencyChart.show(buckets, times);
     const filter = [
         shown.provider && (model.providers.get(shown.provider)?.name ?? 'one provider'), shown.model && 'one model', shown.errors && 'errors only', shown.min && `from ${shown.min} ms`,
     ].filter(Boolean).join(', ');
-    const note = `per second, ${span === 60 ? '1 minute' : `${span / 60} minutes`}${filter ? ` · ${filter}` : ''}`;
+    const note = `${span / 60} min${filter ? ` · ${filter}` : ''}`;
     for (const chart of [rateChart, latencyChart]) {
-        chart.areas(seen, lost);
-        say(chart.note, chart === rateChart ? note : note.replace('per second, ', ''));
+        chart.areas(seen, missed);
+        say(chart.note, note);
     }
 }
 
@@ -291,6 +300,9 @@ function showProviders(/** @type {number} */ now) {
     cards.show(all, model.stats, shown.provider, now, model.lostAt ?? now);
     const bad = all.filter(({status}) => status !== 'healthy').length;
     say($('#providers-note'), all.length ? `${all.length - bad} of ${all.length} healthy · last 15 minutes` : 'none yet');
+    const chosen = shown.provider && (model.providers.get(shown.provider)?.name ?? 'one provider');
+    $('#logs-of').hidden = !chosen;
+    say($('#logs-of'), chosen);
     options(field('provider'), shown.provider, all.map(({id, name}) => [id, name]));
     options(field('model'), shown.model, (model.stats?.model_stats ?? []).map((/** @type {any} */ row) => [row.model_id, row.model_name || row.model_id]));
 }
@@ -316,6 +328,11 @@ function showState(/** @type {number} */ now) {
     say(pill, words[state.name]);
     pill.title = words[state.name];
     pill.dataset.state = state.name === 'open' ? (isPaused ? 'paused' : model.isLive ? 'live' : 'connecting') : state.name;
+    // Also where nothing but the tab's name is seen.
+    const title = state.name === 'open' && model.isLive && !isPaused ? 'GoLeapAI live' : `${words[state.name]} · GoLeapAI live`;
+    if (document.title !== title) document.title = title;
+    // Figures of before are not those of now.
+    $('main').classList.toggle('is-old', state.name !== 'open');
     $('#again').hidden = state.name !== 'stopped' && state.name !== 'waiting';
     say($('#again'), state.needsToken ? 'Give a token' : 'Connect now');
     if (state.needsToken && !document.querySelector('dialog[open]') && joined && JSON.parse(joined)[0] === token && askedFor !== joined + state.reason) {
@@ -325,6 +342,7 @@ function showState(/** @type {number} */ now) {
     // Not in the state itself, which is read aloud when it changes.
     const lag = state.name === 'waiting' ? (left ? `again in ${left} s` : '') : model.lag === null || !model.isLive ? '' : `lag ${duration(model.lag).join(' ')}`;
     say($('#lag'), lag);
+    $('#lag').classList.toggle('is-late', state.name === 'open' && (model.lag ?? 0) > 5000);
     const notice = $('#notice');
     const problem = model.problem;
     notice.hidden = !problem;
