@@ -132,7 +132,7 @@ export class GoLeapAIClient extends EventTarget {
     /** @type {Set<Channel>} */ #channels;
     /** @type {Filters} */ #filters;
     /** @type {State} */ #state = {name: 'idle', reason: '', needsToken: false, attempts: 0};
-    /** Types of events that somebody listens to. @type {Set<string>} */ #heard = new Set();
+    /** @type {Set<string>} Types of events that somebody listens to. */ #heard = new Set();
 
     // The connection
     /** @type {WebSocket | null} */ #socket = null;
@@ -146,18 +146,18 @@ export class GoLeapAIClient extends EventTarget {
     /** @type {number | null} */ #drainDelay = null;
     /** Failures in a row: what the backoff grows with. */ #failures = 0;
     /** @type {Record<'retry' | 'dead' | 'probe' | 'renew' | 'again', any>} */ #timers = {retry: null, dead: null, probe: null, renew: null, again: null};
-    /** Pings that wait for their pong. @type {Map<string, {sent: number, done: (milliseconds: number | null) => void}>} */ #pings = new Map();
+    /** @type {Map<string, {sent: number, done: (milliseconds: number | null) => void}>} Pings that wait for their pong. */ #pings = new Map();
     /** @type {string | undefined} */ #token;
 
     // The place
-    /** All up to and with this id is settled. @type {string | null} */ #position = null;
-    /** The newest event of this connection. @type {string | null} */ #newest = null;
-    /** Channels whose events of before are asked for, and how many; waiting for their turn. @type {Map<Channel, number>} */ #wishes = new Map();
-    /** The replay that runs. @type {{id: string, channels: Channel[], isFirst: boolean, isAnswered: boolean, history: number} | null} */ #replay = null;
+    /** @type {string | null} All up to and with this id is settled. */ #position = null;
+    /** @type {string | null} The newest event of this connection. */ #newest = null;
+    /** @type {Map<Channel, number>} Channels whose events of before are asked for, and how many; waiting for their turn. */ #wishes = new Map();
+    /** @type {{id: string, channels: Channel[], isFirst: boolean, isAnswered: boolean, history: number} | null} The replay that runs. */ #replay = null;
     /** Events that came twice and were left out; always 0 unless the daemon errs. */ doubles = 0;
     /** Milliseconds by which the daemon's clock is ahead of ours, as the last ping showed. */ clockOffset = 0;
-    /** Milliseconds of the last ping's way there and back. @type {number | null} */ roundTrip = null;
-    /** What `welcome` said of this connection. @type {Record<string, any>} */ welcome = {};
+    /** @type {number | null} Milliseconds of the last ping's way there and back. */ roundTrip = null;
+    /** @type {Record<string, any>} What `welcome` said of this connection. */ welcome = {};
 
     /** @param {Options} [options] */
     constructor(options = {}) {
@@ -179,22 +179,28 @@ export class GoLeapAIClient extends EventTarget {
 
     /** @returns {Readonly<State>} */
     get state() { return this.#state; }
-    /** The id from which a connection would go on. @returns {string | null} */
+    /**
+     * The id from which a connection would go on.
+     * @returns {string | null}
+     */
     get position() { return this.#position; }
     /** @returns {Channel[]} */
     get channels() { return [...this.#channels]; }
     /** Whether events of before are still coming. */
     get isReplaying() { return this.#replay !== null; }
 
-    /** @override @param {string} type @param {any} listener @param {any} [options] */
+    /** @override @param {string} type @param {((event: CustomEvent) => void) | EventListenerObject | null} listener @param {boolean | AddEventListenerOptions} [options] */
     addEventListener(type, listener, options) {
         this.#heard.add(type);
-        super.addEventListener(type, listener, options);
+        super.addEventListener(type, /** @type {EventListener} */ (listener), options);
     }
 
     // MARK: what one can do
 
-    /** Connects, and stays connected. Again after a stop. @returns {this} */
+    /**
+     * Connects, and stays connected. Again after a stop.
+     * @returns {this}
+     */
     start() {
         if (this.#state.name === 'idle' || this.#state.name === 'stopped') {
             this.#listen(true);
@@ -286,7 +292,7 @@ export class GoLeapAIClient extends EventTarget {
         return this.#token;
     }
 
-    /** @param {'connect' | 'refused'} why */
+    /** @param {'connect' | 'refused'} why @returns {Promise<void>} */
     async #connect(why = 'connect') {
         const attempt = ++this.#attempt;
         this.#timer('retry');
@@ -349,7 +355,7 @@ export class GoLeapAIClient extends EventTarget {
         }
     }
 
-    /** @param {{status: number, body: any, retryAfter: number}} answer @param {'connect' | 'refused'} why */
+    /** @param {{status: number, body: any, retryAfter: number}} answer @param {'connect' | 'refused'} why @returns {void} */
     #refused({status, body, retryAfter}, why) {
         const reason = status === 0 ? 'the server cannot be reached' : body?.error ?? `the server answered ${status}`;
         const verdict = HTTP_VERDICTS[status] ?? 'backoff';
@@ -454,9 +460,10 @@ export class GoLeapAIClient extends EventTarget {
 
     /** @param {any} message */
     #acknowledged({id}) {
-        if (this.#replay?.id === id) {
-            this.#replay.isAnswered = true;
-            if (!this.#replay.isFirst || this.#position === null) this.#tell('replay', 'onReplay', this.#replay.channels);
+        const replay = this.#replay;
+        if (replay && replay.id === id) {
+            replay.isAnswered = true;
+            if (!replay.isFirst || this.#position === null) this.#tell('replay', 'onReplay', replay.channels);
         }
         if (id === this.#firstAsk && !this.#isSubscribed) this.#subscribed();
     }
@@ -538,7 +545,10 @@ export class GoLeapAIClient extends EventTarget {
         this.#fail(verdict === 'token' ? 'stop' : verdict, code, because, 0, verdict === 'token' || code === 4500);
     }
 
-    /** There may be nobody at the other end: a close frame would wait for an answer that does not come. @param {string} reason */
+    /**
+     * There may be nobody at the other end: a close frame would wait for an answer that does not come.
+     * @param {string} reason
+     */
     #lose(reason) {
         this.#fail('backoff', undefined, reason);
     }
@@ -569,7 +579,10 @@ export class GoLeapAIClient extends EventTarget {
         this.#timer('retry', delay, () => this.#connect());
     }
 
-    /** Lets go of the connection. @param {number} [code] */
+    /**
+     * Lets go of the connection.
+     * @param {number} [code]
+     */
     #leave(code) {
         this.#attempt += 1;
         const socket = this.#socket;
@@ -615,7 +628,10 @@ export class GoLeapAIClient extends EventTarget {
 
     // MARK: small things
 
-    /** A token tells when it ends: a fresh one is fetched before that, so that the connection need not end. @param {string} token */
+    /**
+     * A token tells when it ends: a fresh one is fetched before that, so that the connection need not end.
+     * @param {string} token
+     */
     #renewInTime(token) {
         const end = expiry(token);
         if (end === null || !this.#options.getToken) return;
@@ -665,7 +681,10 @@ function isUpTo(id, other) {
     return id.slice(0, at) === other.slice(0, there) && Number(id.slice(at + 1)) <= Number(other.slice(there + 1));
 }
 
-/** When a JSON web token ends, in milliseconds; null where it does not say. @param {string} token */
+/**
+ * When a JSON web token ends, in milliseconds; null where it does not say.
+ * @param {string} token
+ */
 function expiry(token) {
     try {
         const claims = JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/')));

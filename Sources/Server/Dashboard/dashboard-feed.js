@@ -72,7 +72,10 @@ class Feed {
         this.add({type: '$state', state});
     }
 
-    /** Keeps a message for tabs to come, and hands it to those that are there. @param {Message} message */
+    /**
+     * Keeps a message for tabs to come, and hands it to those that are there.
+     * @param {Message} message
+     */
     add(message) {
         if (message.type === '$replay') {
             if (this.kept.get('$problem')?.[0].problem.code !== 'forbidden') this.kept.delete('$problem');
@@ -83,7 +86,7 @@ class Feed {
             }
             if (message.channels.includes('providers')) this.kept.set('provider_status', []);
         }
-        if (message.type === 'request') this.series.add(message);
+        if (message.type === 'request') this.series.add(/** @type {any} */ (message));
         const kind = message.type in KEPT || message.type.startsWith('$') ? message.type : 'log';
         if (kind.startsWith('$')) this.kept.set(kind, [message]);
         else {
@@ -119,7 +122,10 @@ class Feed {
         this.look();
     }
 
-    /** Other filters on the same connection. @param {View} view */
+    /**
+     * Other filters on the same connection.
+     * @param {View} view
+     */
     show(view) {
         const before = this.view;
         this.view = view;
@@ -144,7 +150,10 @@ export class Feeds {
         }, 30_000);
     }
 
-    /** A tab, which says by `join` what it wants to see. @param {MessagePort} port */
+    /**
+     * A tab, which says by `join` what it wants to see.
+     * @param {MessagePort} port
+     */
     attach(port) {
         port.onmessage = ({data}) => {
             switch (data.kind) {

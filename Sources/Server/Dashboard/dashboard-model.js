@@ -1,6 +1,9 @@
 // What is known, without how it looks.
 
-/** The last so many of something, counted from the newest. @template T */
+/**
+ * The last so many of something, counted from the newest.
+ * @template T
+ */
 export class Tail {
     /** @type {T[]} */ #slots = [];
     /** How many there have been. */ added = 0;
@@ -16,7 +19,10 @@ export class Tail {
         this.added += 1;
     }
 
-    /** The one that is so many behind the newest. @param {number} back @returns {T | undefined} */
+    /**
+     * The one that is so many behind the newest.
+     * @param {number} back @returns {T | undefined}
+     */
     at(back) { return back < this.length ? this.#slots[(this.added - 1 - back) % this.most] : undefined; }
 
     clear() {
@@ -31,7 +37,7 @@ export class Series {
     /** Steps of the histogram per factor e: 4 %. */ static STEPS = 24;
 
     /** @type {Map<number, {ok: number, failed: number, times: Record<number, number>}>} */ seconds = new Map();
-    /** The second from which on nothing is missing; null: not known yet. @type {number | null} */ since = null;
+    /** @type {number | null} The second from which on nothing is missing; null: not known yet. */ since = null;
 
     /** @param {{timestamp: string, data: any}} event */
     add({timestamp, data}) {
@@ -111,18 +117,18 @@ export class Model {
     /** @type {Tail<any>} */ logs = new Tail(5000);
     /** @type {Tail<any>} */ requests = new Tail(5000);
     series = new Series();
-    /** The present figures. @type {any} */ stats = null;
-    /** The figures of before, for small curves. @type {any[]} */ figures = [];
+    /** @type {any} The present figures. */ stats = null;
+    /** @type {any[]} The figures of before, for small curves. */ figures = [];
     /** @type {Map<string, Provider>} */ providers = new Map();
     /** @type {any} */ state = {name: 'idle', reason: ''};
     link = {roundTrip: /** @type {number | null} */ (null), clockOffset: 0, position: /** @type {string | null} */ (null), doubles: 0, tabs: 1};
-    /** Holes: when they were told; and of requests from when until when, as far as that is known. @type {{at: number, data: any, from: number, until: number}[]} */ gaps = [];
+    /** @type {{at: number, data: any, from: number, until: number}[]} Holes: when they were told; and of requests from when until when, as far as that is known. */ gaps = [];
     reconnects = 0;
-    /** When the connection was lost; null while there is one. @type {number | null} */ lostAt = null;
+    /** @type {number | null} When the connection was lost; null while there is one. */ lostAt = null;
     isLive = false;
-    /** Channels that are not ours to see. @type {Set<string>} */ forbidden = new Set();
+    /** @type {Set<string>} Channels that are not ours to see. */ forbidden = new Set();
     /** What the daemon did not understand. */ problem = '';
-    /** Milliseconds from origin to here, of the last live events. @type {number | null} */ lag = null;
+    /** @type {number | null} Milliseconds from origin to here, of the last live events. */ lag = null;
     /** Events since the page was opened. */ events = 0;
     #wasOpen = false;
     /** Events of before are coming, which are not late. */ #isReplaying = false;

@@ -2,7 +2,10 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** An element with a class and a text. @param {string} name @param {string} [className] @param {string} [text] */
+/**
+ * An element with a class and a text.
+ * @param {string} name @param {string} [className] @param {string} [text]
+ */
 export function make(name, className, text) {
     const element = document.createElement(name);
     if (className) element.className = className;
@@ -17,7 +20,10 @@ function draw(name, attributes) {
     return element;
 }
 
-/** Sets a text only where it changes: what does not change costs no layout. @param {Element} element @param {string} text */
+/**
+ * Sets a text only where it changes: what does not change costs no layout.
+ * @param {Element} element @param {string} text
+ */
 export function say(element, text) { if (element.textContent !== text) element.textContent = text; }
 
 const whole = new Intl.NumberFormat('en');
@@ -26,7 +32,10 @@ const compact = new Intl.NumberFormat('en', {notation: 'compact', maximumSignifi
 export const number = (count) => count < 100_000 ? whole.format(Math.round(count)) : compact.format(count);
 /** @param {number} ms @returns {[string, string]} */
 export const duration = (ms) => ms < 9_999.5 ? [whole.format(Math.round(ms)), 'ms'] : [(ms / 1000).toFixed(ms < 100_000 && ms % 1000 ? 1 : 0), 's'];
-/** Of what goes on for so long, in whole units. @param {number} ms */
+/**
+ * Of what goes on for so long, in whole units.
+ * @param {number} ms
+ */
 export const age = (ms) => ms < 60_000 ? `${Math.max(0, Math.floor(ms / 1000))} s` : ms < 3_600_000 ? `${Math.floor(ms / 60_000)} min` : `${Math.floor(ms / 3_600_000)} h`;
 /** @param {number} share */
 export const percent = (share) => share >= 0.9995 || share === 0 ? `${Math.round(share * 100)}` : (share * 100).toFixed(1);
@@ -106,14 +115,20 @@ class Chart {
         for (const extra of this.labels.splice(used)) extra.remove();
     }
 
-    /** What was not seen, on the left, and what was missed. @param {number} seenFrom 0…1000 @param {[number, number][]} holes */
+    /**
+     * What was not seen, on the left, and what was missed.
+     * @param {number} seenFrom 0…1000 @param {[number, number][]} holes
+     */
     areas(seenFrom, holes) {
         this.paths.unseen.setAttribute('d', seenFrom > 0 ? `M0 0H${Math.min(seenFrom, 1000).toFixed(1)}V100H0Z` : '');
         this.paths.lost.setAttribute('d', holes.map(([from, until]) => `M${from.toFixed(1)} 0H${until.toFixed(1)}V100H${from.toFixed(1)}Z`).join(''));
     }
 }
 
-/** The next of 1, 1.5, 2, 3, 4, 6, 8, 10, 15 … @param {number} least */
+/**
+ * The next of 1, 1.5, 2, 3, 4, 6, 8, 10, 15 …
+ * @param {number} least
+ */
 function roundUp(least) {
     const ten = 10 ** Math.floor(Math.log10(Math.max(least, 1e-9)));
     return [1, 1.5, 2, 3, 4, 6, 8, 10].map((one) => one * ten).find((one) => one >= least * 0.9999) ?? ten * 10;
@@ -248,11 +263,11 @@ export class ProviderCards {
 
 /** A list that has elements for the rows in sight only, the newest at the top. While it is scrolled away from the top, or paused, it stands still. */
 export class RowList {
-    /** Row number n is in element n mod so many, so that it is filled once and then only moves. @type {HTMLElement[]} */ #pool = [];
-    /** The row that an element was filled with; -1: none. @type {number[]} */ #filled = [];
-    /** How many there were when it began to stand still; null: it follows. @type {number | null} */ #frozenAt = null;
+    /** @type {HTMLElement[]} Row number n is in element n mod so many, so that it is filled once and then only moves. */ #pool = [];
+    /** @type {number[]} The row that an element was filled with; -1: none. */ #filled = [];
+    /** @type {number | null} How many there were when it began to stand still; null: it follows. */ #frozenAt = null;
     isPaused = false;
-    /** The chosen row, counted from the first that ever was. @type {number | null} */ #chosen = null;
+    /** @type {number | null} The chosen row, counted from the first that ever was. */ #chosen = null;
     #rowHeight = 0;
     #drawn = '';
 
@@ -376,7 +391,10 @@ export class RowList {
         if (item) this.open(item);
     }
 
-    /** Chooses the row that is so many further down. @param {number} steps */
+    /**
+     * Chooses the row that is so many further down.
+     * @param {number} steps
+     */
     move(steps) {
         const newest = this.tail.added - this.behind - 1;
         const present = this.#chosen === null ? -1 : newest - this.#chosen;
@@ -407,7 +425,10 @@ export class RowList {
     }
 }
 
-/** Fills a row with cells, which it keeps. @param {HTMLElement} row @param {string} kind @param {[string, string][]} cells class and text; `time` is an element of its own */
+/**
+ * Fills a row with cells, which it keeps.
+ * @param {HTMLElement} row @param {string} kind @param {[string, string][]} cells class and text; `time` is an element of its own
+ */
 export function cells(row, kind, cells) {
     row.className = `row ${kind}`;
     while (row.children.length > cells.length) row.lastElementChild?.remove();

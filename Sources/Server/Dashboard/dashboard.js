@@ -24,7 +24,10 @@ function fromAddress() {
     return shown;
 }
 
-/** The address of a view: only what differs from the usual. @param {Shown} shown */
+/**
+ * The address of a view: only what differs from the usual.
+ * @param {Shown} shown
+ */
 function address(shown) {
     const wanted = new URLSearchParams();
     for (const key of /** @type {(keyof Shown)[]} */ (Object.keys(DEFAULTS))) if (shown[key] !== DEFAULTS[key]) wanted.set(key, shown[key]);
@@ -32,7 +35,10 @@ function address(shown) {
     return text ? `#${text}` : location.pathname + location.search;
 }
 
-/** As filters of the daemon, which evaluates them. @param {Shown} shown */
+/**
+ * As filters of the daemon, which evaluates them.
+ * @param {Shown} shown
+ */
 function filters(shown) {
     const given = (/** @type {Record<string, any>} */ all) => Object.fromEntries(Object.entries(all).filter(([, value]) => value !== ''));
     return {
@@ -46,7 +52,10 @@ let shown = fromAddress();
 /** @type {any} */ let typing;
 /** The field in which the last change was typed. */ let typedIn = '';
 
-/** Changes the view. @param {Partial<Shown>} change @param {string} [field] in which it is typed: then the next letter comes soon, and is no place to go back to */
+/**
+ * Changes the view.
+ * @param {Partial<Shown>} change @param {string} [field] in which it is typed: then the next letter comes soon, and is no place to go back to
+ */
 function change(change, field = '') {
     const next = {...shown, ...change};
     if (address(next) === address(shown)) return;
@@ -82,7 +91,10 @@ function showFilters() {
     for (const button of $('#windows').children) button.setAttribute('aria-pressed', String(button.value === shown.window));
 }
 
-/** A value that no option has yet (its name is not known) gets one. @param {HTMLSelectElement} select @param {string} value */
+/**
+ * A value that no option has yet (its name is not known) gets one.
+ * @param {HTMLSelectElement} select @param {string} value
+ */
 function choose(select, value) {
     if (![...select.options].some((option) => option.value === value)) select.add(new Option(value, value));
     select.value = value;
@@ -152,7 +164,7 @@ openFeeds().then((found) => {
     addEventListener('online', () => port.postMessage({kind: 'wake'}));
 });
 
-/** The sources as the daemon judges them. @type {any} */ let ready = null;
+/** @type {any} The sources as the daemon judges them. */ let ready = null;
 async function askReady() {
     if (document.visibilityState !== 'visible') return;
     try {
