@@ -29,6 +29,12 @@ struct TopFeed {
         }
     }
 
+    /// The connection is gone, or is there again; and what was between the two did not come.
+    mutating func lost(at now: Instant) { series.lose(at: now) }
+    mutating func found() { series.find() }
+    mutating func settled() { series.settle() }
+    mutating func missed(until now: Instant) { series.miss(until: now) }
+
     private mutating func take(_ update: StatsUpdate, _ now: Instant) {
         var update = update
         // It would be kept for nothing.

@@ -46,7 +46,8 @@ enum TopOrder: Sendable, Equatable {
     /// The orders of a pane, in the turn of the key.
     static func all(of pane: TopPane) -> [TopOrder] {
         switch pane {
-        case .providers: [.requests, .state, .latency, .success, .name]
+        // What is not well comes first: where there is little room, it must not be below the edge.
+        case .providers: [.state, .requests, .latency, .success, .name]
         case .models: [.requests, .latency, .success, .tokens, .name]
         case .requests: [.time, .latency, .tokens, .errors]
         case .logs: [.time, .errors]
@@ -105,7 +106,7 @@ struct TopModel {
     var notice = ""
 
     private(set) var feed = TopFeed()
-    private var frozen: TopFeed?
+    private var frozen: (feed: TopFeed, now: Instant)?
     /// Events that came during the pause.
     private(set) var heldBack = 0
 
@@ -130,10 +131,12 @@ struct TopModel {
 
     var isPaused: Bool { frozen != nil }
     /// What is drawn: as it is, or as it was when it was paused.
-    var shown: TopFeed { frozen ?? feed }
+    var shown: TopFeed { frozen?.feed ?? feed }
+    /// The instant that goes with it.
+    var shownNow: Instant { frozen?.now ?? now }
 
     mutating func pause() {
-        frozen = feed
+        frozen = (feed, now)
         heldBack = 0
     }
 
@@ -150,15 +153,21 @@ struct TopModel {
             if case .connected(let session) = state {
                 role = session.role
                 notice = ""
+                feed.found()
+            } else {
+                feed.lost(at: now)
             }
         // We ask for more of before than may be kept. What is missing there is no loss.
         case .gap(let gap) where gap.reason == "history_expired" && !hasCaughtUp: break
         case .gap(let gap):
             gaps += 1
+            if gap.channels.contains("requests") || gap.channels.contains("all") { feed.missed(until: now) }
             missed = missed.addingReportingOverflow(max(0, gap.dropped ?? 0)).partialValue
             notice = "gap: \(gap.reason.replacing("_", with: " "))\(gap.dropped.map { ", \($0) events missed" } ?? "")"
         case .error(let error): notice = SafeText.prefix(error.description, bytes: TopLimits.nameBytesMax)
-        case .caughtUp: hasCaughtUp = true
+        case .caughtUp:
+            hasCaughtUp = true
+            feed.settled()
         case .other: break
         case .stats, .provider, .request, .log:
             feed.take(event, now: now)
@@ -179,6 +188,7 @@ struct TopModel {
         return shown.providers.filter { $0.matches(filter) }.sorted { a, b in
             switch order {
             case .state where a.state != b.state: return a.state < b.state
+            case .state where a.requests ?? -1 != b.requests ?? -1: return a.requests ?? -1 > b.requests ?? -1
             case .latency where a.latency != b.latency: return a.latency > b.latency
             case .success where a.successRate != b.successRate: return a.successRate < b.successRate
             case .requests where a.requests ?? -1 != b.requests ?? -1: return a.requests ?? -1 > b.requests ?? -1

@@ -57,7 +57,7 @@ extension TopView {
             return [
                 TopField(row.name, row.state == .unhealthy ? theme.bad : .plain),
                 TopField("\(sign) \(row.state)", style),
-                TopField(row.since.map { TopText.age(milliseconds: model.now.milliseconds - $0.milliseconds) } ?? "", theme.quiet),
+                TopField(row.since.map { TopText.age(milliseconds: model.shownNow.milliseconds - $0.milliseconds) } ?? "", theme.quiet),
                 TopField(isKnown ? TopText.percent(row.successRate) : "-", isKnown ? look(ofSuccess: row.successRate) : theme.quiet),
                 TopField(isKnown ? TopText.latency(row.latency) : "-"),
                 TopField(row.requests.map(TopText.count) ?? "-", row.requests == nil ? theme.quiet : .plain),

@@ -88,7 +88,12 @@ struct TopView {
             end -= width + 2
         }
         if case .stopped(let stop) = model.connection { return right(clip(stop.why, to: max(1, end - column - 1)), theme.bad) }
-        if case .waiting(_, _, let why) = model.connection { return right(clip(why, to: max(1, end - column - 1)), theme.warning) }
+        if case .waiting(_, _, let why) = model.connection {
+            // The address stands above.
+            let known = "cannot connect to \(model.settings.address): "
+            let told = why.hasPrefix(known) ? String(why.dropFirst(known.count)) : why
+            return right(clip(told, to: max(1, end - column - 1)), theme.warning)
+        }
         if model.gaps > 0 {
             right("\(model.gaps) gap\(model.gaps == 1 ? "" : "s")\(model.missed > 0 ? ", \(TopText.count(model.missed)) missed" : "")", theme.warning)
         }
@@ -137,7 +142,9 @@ struct TopView {
 
     private func numbers(_ grid: inout CellGrid) {
         guard let rect = layout.numbers else { return }
-        let isOld = model.shown.stats.map { $0.window != model.window.rawValue } ?? true
+        var isOld = model.shown.stats.map { $0.window != model.window.rawValue } ?? true
+        // What is not that of now must not look like it.
+        if case .connected = model.connection {} else { isOld = true }
         func look(_ style: Style) -> Style { isOld ? Style(foreground: style.foreground, isFaint: true) : style }
         if rect.rows == 1 {
             var column = 1
@@ -169,23 +176,28 @@ struct TopView {
         let left = Rect(column: 1, row: rect.row, columns: half, rows: rect.rows)
         let right = Rect(column: 2 + half, row: rect.row, columns: half, rows: rect.rows)
         let series = model.shown.series
-        let rates = series.requestsPerMinute(half, now: model.now)
-        let latencies = series.latencies(half, now: model.now)
+        let rates = series.requestsPerMinute(half, now: model.shownNow)
+        let latencies = series.latencies(half, now: model.shownNow)
         let minutes = half * TrafficSeries.stepSeconds / 60
         let whose = model.role.isEmpty || model.role == "admin" ? "requests/min" : "own requests/min"
         let span = minutes > 0 ? ", \(minutes) min" : ""
-        bars(&grid, left, "\(whose)\(span)", rates, theme.accent) { TopText.count(Int($0)) }
-        bars(&grid, right, "mean latency\(span)", latencies, theme.latency) { TopText.latency(Int($0)) }
+        bars(&grid, left, whose, span, rates, theme.accent) { TopText.count(Int($0)) }
+        bars(&grid, right, "mean latency", span, latencies, theme.latency) { TopText.latency(Int($0)) }
     }
 
-    private func bars(_ grid: inout CellGrid, _ rect: Rect, _ title: String, _ values: [Double?], _ style: Style, _ text: (Double) -> String) {
+    private func bars(
+        _ grid: inout CellGrid, _ rect: Rect, _ title: String, _ span: String, _ values: [Double?], _ style: Style, _ text: (Double) -> String
+    ) {
         let known = values.compactMap { $0 }
         let top = known.max() ?? 0
-        let column = grid.put(title, column: rect.column, row: rect.row, limit: rect.columns, style: theme.quiet)
-        if let last = known.last {
-            let told = "now \(text(min(last, 1e15)))  max \(text(min(top, 1e15)))"
-            if rect.endColumn - SafeText.width(told) > column + 1 { grid.put(told, endColumn: rect.endColumn, row: rect.row, style: theme.quiet) }
-        }
+        // The last step may be one of which nothing is known.
+        let now = values.last.flatMap { $0 }.map { text(min($0, 1e15)) } ?? "-"
+        let told = known.isEmpty ? "" : "now \(now)  max \(text(min(top, 1e15)))"
+        let room = rect.columns - (told.isEmpty ? 0 : SafeText.width(told) + 2)
+        // The figures count for more than how long it is.
+        let named = SafeText.width(title + span) <= room ? title + span : title
+        grid.put(named, column: rect.column, row: rect.row, limit: rect.columns, style: theme.quiet)
+        if SafeText.width(named) <= room { grid.put(told, endColumn: rect.endColumn, row: rect.row, style: theme.quiet) }
         let rows = rect.rows - 1
         for (index, height) in Sparkline.heights(values, rows: rows).enumerated() {
             for row in 0..<rows {

@@ -17,6 +17,14 @@ struct TrafficSeries: Equatable, Sendable {
     private var first = 0
     private var steps: [Step] = []
 
+    /// The step in which the connection was lost, for as long as there is none.
+    private var lostSince: Int?
+    /// The same when it is there again, until a gap tells that something is missing.
+    private var lostBefore: Int?
+    /// Steps of which it is not known how many requests there were; the newest last.
+    private var holes: [ClosedRange<Int>] = []
+    private static let holesMax = 50
+
     static func number(of instant: Instant) -> Int { Int(instant.milliseconds / Int64(stepSeconds * 1000)) }
 
     /// Counts a request. What lies in the future is counted as of now, and what is too old is left out.
@@ -44,7 +52,28 @@ struct TrafficSeries: Equatable, Sendable {
         }
     }
 
-    /// Requests a minute in each of the last `count` whole steps before `now`, oldest first; nil before the first request that is known.
+    // MARK: What is not known
+
+    /// The connection is lost: from now on nothing is known, until it is there again.
+    mutating func lose(at now: Instant) { lostSince = lostSince ?? TrafficSeries.number(of: now) }
+
+    /// The connection is there again. What happened meanwhile is told by the events that come now, or by a gap.
+    mutating func find() {
+        lostBefore = lostSince ?? lostBefore
+        lostSince = nil
+    }
+
+    /// All of meanwhile has come: a later gap is not about it.
+    mutating func settle() { lostBefore = nil }
+
+    /// Something is missing since the last loss.
+    mutating func miss(until now: Instant) {
+        guard let from = lostBefore, from <= TrafficSeries.number(of: now) else { return }
+        lostBefore = nil
+        holes = holes.suffix(TrafficSeries.holesMax - 1) + [from...TrafficSeries.number(of: now)]
+    }
+
+    /// Requests a minute in each of the last `count` whole steps before `now`, oldest first; nil where they are not known.
     func requestsPerMinute(_ count: Int, now: Instant) -> [Double?] {
         last(count, now) { Double($0.requests * (60 / TrafficSeries.stepSeconds)) }
     }
@@ -59,7 +88,10 @@ struct TrafficSeries: Equatable, Sendable {
         return (0..<max(0, count)).map { index in
             let at = end - count + index - first
             if steps.isEmpty || at < 0 { return nil }
-            return value(at < steps.count ? steps[at] : Step())
+            let step = at < steps.count ? steps[at] : Step()
+            return step.requests == 0 && isHole(first + at) ? nil : value(step)
         }
     }
+
+    private func isHole(_ number: Int) -> Bool { lostSince.map { number >= $0 } ?? false || holes.contains { $0.contains(number) } }
 }

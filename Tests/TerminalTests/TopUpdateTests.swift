@@ -129,6 +129,10 @@ struct TopUpdateTests {
         model.apply(.log(LogLine(message: "late")))
         #expect(model.isPaused && model.heldBack == 8 && model.requestRows == before)
         #expect(TopView.draw(model).lines[0].contains("paused 8"))
+        // The curves, too: what comes during the pause is not missing.
+        let curves = TopView.draw(model).lines[4...6]
+        model.now = Sample.now.advanced(byMilliseconds: 30_000)
+        #expect(TopView.draw(model).lines[4...6] == curves)
         _ = press(&model, " ")
         #expect(!model.isPaused && model.heldBack == 0 && model.requestRows.count == before.count + 7)
     }
@@ -149,8 +153,9 @@ struct TopUpdateTests {
         }
         var model = Sample.model(80, 24)
         model.focus = .providers
-        _ = press(&model, "s")
         #expect(model.providerRows.first?.state == .unhealthy)
+        _ = press(&model, "s")
+        #expect(model.providerRows.first?.requests == 400)
         model.focus = .logs
         _ = press(&model, "s")
         #expect(model.logRows.first?.level == .error && model.logRows.last?.level == .debug)

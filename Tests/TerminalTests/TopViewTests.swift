@@ -15,14 +15,14 @@ struct TopViewTests {
                  1 Overview  2 Providers  3 Requests  4 Logs
                  REQ/MIN SUCCESS ERRORS P50     P95     P99     REQUESTS TOKENS  COST
                  212     95.7%   42     180ms   1240ms  10.9s   1060     1.23M   $12.35
-                 requests/min, 3 min     now 12  max 24 mean latency, 3 min
+                 requests/min, 3 min     now 12  max 24 mean latency    now 2460ms  max 5887ms
                    █   █   █   █   █   █   █   █   █    ▆   ▃ ▃█      ▂▅▂█▂ ▂   ▃ ▅  ▂▅▅    ▃
                  ██████████████████████████████████████ █▇█▃█▅██▆▁▅█▃▅█████▅█▃▆▆█▁██▂███▃█▂▇█▇
-                 PROVIDER 5               STATE       SINCE  SUCCESS  LATENCY ▼REQUESTS  ERRORS
+                 PROVIDER 5               STATE▼      SINCE  SUCCESS  LATENCY  REQUESTS  ERRORS
+                 Groq                     ✖ unhealthy   20m    88.0%    810ms       130      21
+                 Mistral                  ▲ degraded    13m    92.0%    600ms       220      14
                  OpenAI                   ● healthy      0s     100%    180ms       400       0
                  Anthropic                ● healthy      6m    96.0%    390ms       310       7
-                 Mistral                  ▲ degraded    13m    92.0%    600ms       220      14
-                 Groq                     ✖ unhealthy   20m    88.0%    810ms       130      21
                  日本語モデル             ● healthy     26m    79.0%    380ms         -       -
                  REQUEST 120▼ PROVIDER      MODEL           CODE  LATENCY  TOKENS ERROR
                  10:29:56     Groq          llama-3.1-70b    200   2460ms     976              ▐
@@ -44,9 +44,9 @@ struct TopViewTests {
                  127.0.0.1:8080   ● connected  10:30:00
                  1 Over  2 Prov  3 Requ  4 Logs
                  rpm 212  ok 95.7%  err 42  p50 180ms
-                 PROVIDER 5        STATE        LATENCY
-                 OpenAI            ● healthy      180ms▐
-                 Anthropic         ● healthy      390ms
+                 PROVIDER 5        STATE▼       LATENCY
+                 Groq              ✖ unhealthy    810ms▐
+                 Mistral           ▲ degraded     600ms
                  REQUEST 120▼  CODE  LATENCY
                  10:29:56       200   2460ms           ▐
                  10:29:52       200   4033ms
@@ -64,11 +64,11 @@ struct TopViewTests {
                  goleapai-ws http://127.0.0.1:8080  v0.1.0     * connected  5m window  10:30:00
                  1 Overview  2 Providers  3 Requests  4 Logs
                  rpm 212  ok 95.7%  err 42  p50 180ms  p95 1240ms  p99 10.9s  n 1060  tok 1.23M
-                 PROVIDER 5               STATE       SINCE  SUCCESS  LATENCY vREQUESTS  ERRORS
+                 PROVIDER 5               STATEv      SINCE  SUCCESS  LATENCY  REQUESTS  ERRORS
+                 Groq                     x unhealthy   20m    88.0%    810ms       130      21
+                 Mistral                  ^ degraded    13m    92.0%    600ms       220      14
                  OpenAI                   * healthy      0s     100%    180ms       400       0
                  Anthropic                * healthy      6m    96.0%    390ms       310       7
-                 Mistral                  ^ degraded    13m    92.0%    600ms       220      14
-                 Groq                     x unhealthy   20m    88.0%    810ms       130      21
                  ????????????             * healthy     26m    79.0%    380ms         -       -
                  MODEL 4                           vREQUESTS  SUCCESS  LATENCY   TOKENS  ERRORS
                  gpt-4o                                  400     100%    180ms   120.0k       0
@@ -92,7 +92,7 @@ struct TopViewTests {
         #expect(lines[upper].contains("MODEL 4") && lines[upper].contains("MESSAGE"))
         let lower = try #require(lines.firstIndex { $0.contains("REQUEST 120") })
         #expect(lines[lower].contains("LOG 60") && lower > upper)
-        #expect(lines[upper + 4].contains("health check failed"))
+        #expect(lines[upper + 1].contains("health check failed"))
         #expect(lines[2].contains("COST") && lines[3].contains("$12.35"))
     }
 
@@ -110,6 +110,18 @@ struct TopViewTests {
         #expect(lines[0].contains(words))
         if case .waiting(_, _, let why) = state { #expect(lines[1].hasSuffix(why)) }
         if case .stopped(let stop) = state { #expect(lines[1].hasSuffix(stop.why)) }
+    }
+
+    /// The address stands above: what is wrong is not cut at the edge. Nothing looks as if it were of now.
+    @Test func unreachable() {
+        var model = Sample.model(80, 24)
+        #expect(!TopView.draw(model)[1, 3].style.isFaint)
+        let why = "cannot connect to \(model.settings.address): Connection refused"
+        model.apply(.state(.waiting(until: Sample.now, attempt: 1, why: why)))
+        model.now = Sample.now.advanced(byMilliseconds: 20_000)
+        let grid = TopView.draw(model)
+        #expect(grid.lines[1].hasSuffix("  Connection refused") && grid.lines[4].contains("now -  max 24"))
+        #expect(grid[1, 3].style.isFaint)
     }
 
     @Test func losses() {
@@ -249,6 +261,27 @@ struct TrafficSeriesTests {
         let later = Sample.now.advanced(byMilliseconds: 10_000)
         #expect(series.requestsPerMinute(3, now: later) == [12, 0, 0])
         #expect(series.latencies(3, now: later) == [50, nil, nil])
+    }
+
+    /// Without a connection nothing is known. What comes behind it fills the hole, and a gap keeps it open.
+    @Test func holes() {
+        func at(_ seconds: Double) -> Instant { Sample.now.advanced(byMilliseconds: Int64(seconds * 1000)) }
+        for isTold in [false, true] {
+            var series = TrafficSeries()
+            series.add(latency: 100, at: at(0), now: at(0))
+            series.lose(at: at(6))
+            series.lose(at: at(8))
+            #expect(series.requestsPerMinute(4, now: at(20)) == [12, nil, nil, nil])
+            series.find()
+            if isTold { series.miss(until: at(21)) }
+            series.add(latency: 300, at: at(12), now: at(21))
+            series.add(latency: 300, at: at(26), now: at(31))
+            #expect(series.requestsPerMinute(6, now: at(31)) == (isTold ? [12, nil, 12, nil, nil, 12] : [12, 0, 12, 0, 0, 12]))
+            // A later gap is not about that loss.
+            series.settle()
+            series.miss(until: at(31))
+            #expect(series.requestsPerMinute(2, now: at(40)) == [0, 0])
+        }
     }
 
     /// From the past, from the future, in any order, with a clock that jumps: bounded, and nothing traps.
