@@ -25,6 +25,18 @@ class Shown:
             f"[...document.querySelectorAll('#{section} .row:not([hidden])')].sort((a, b) => a.ariaRowIndex - b.ariaRowIndex)"
             ".map((row) => [...row.children].map((cell) => cell.textContent).slice(row.children.length > 1 ? 1 : 0).join('|'))")
 
+    def all_rows(self, section):
+        """Texts of the last cells of all rows, the newest first; it scrolls to see them."""
+        count = self.tab.run(f"Number(document.querySelector('#{section} .rows').ariaRowCount)")
+        found, top = {}, 0
+        while len(found) < count and top < (count + 20) * 24:
+            self.tab.run(f"document.querySelector('#{section} .rows').scrollTop = {top}")
+            self.tab.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            found |= dict(self.tab.run(
+                f"[...document.querySelectorAll('#{section} .row:not([hidden])')].map((row) => [row.ariaRowIndex, row.lastElementChild.textContent])"))
+            top += 120
+        return [found.get(str(index + 1)) for index in range(count)]
+
     @property
     def sequence(self):
         """Events of the daemon up to the place where the page is, as its last line tells."""

@@ -1,7 +1,10 @@
-"""A TCP proxy that cuts its connections when it is told to."""
+"""TCP proxies that end connections when they are told to."""
 
 import socket
 import threading
+
+from .scripted import frame
+from .ws import CLOSE, close_payload
 
 
 class Cutter:
@@ -56,6 +59,46 @@ class Cutter:
                 other.sendall(part)
         except OSError:
             pass
+        for sock in (one, other):
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+class Closer(Cutter):
+    """Puts a close frame of its own between those of the server, as proxies do that are loaded anew, and as the server itself would."""
+
+    def __init__(self, port):
+        super().__init__(port)
+        self._websockets = []
+        self._closed = []
+
+    def close(self, code, reason):
+        """Ends each WebSocket that is open, as far as the client can see."""
+        with self._lock:
+            ended, self._websockets = self._websockets, []
+            self._closed += ended
+            for sock in ended:
+                sock.sendall(frame(CLOSE, close_payload(code, reason)))
+        return len(ended)
+
+    def _pass(self, one, other):
+        try:
+            # What comes in one piece are whole frames, as long as they are small.
+            while part := one.recv(65536):
+                with self._lock:
+                    if other in self._closed:
+                        # Nothing comes behind a close frame, also not the server's own.
+                        continue
+                    other.sendall(part)
+                    if part.startswith(b"HTTP/1.1 101 "):
+                        self._websockets.append(other)
+        except OSError:
+            pass
+        with self._lock:
+            if other in self._websockets:
+                self._websockets.remove(other)
         for sock in (one, other):
             try:
                 sock.shutdown(socket.SHUT_RDWR)
