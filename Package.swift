@@ -32,10 +32,11 @@ let package = Package(
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CSystemd", providers: [.apt(["libsystemd-dev"])]),
         .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+        .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
 
         module("Base", uses: ["CLinux", "CVersion"]),
         module("Crypto", uses: ["COpenSSL", "CCrypt"]),
-        module("Protocol", uses: ["Base"]),
+        module("Protocol", uses: ["Base", "CZlib"]),
         module("Storage", uses: ["Base", "CSQLite"]),
         module("Host", uses: ["Base", "CLinux", "COpenSSL", "CSystemd", "CYAML"]),
         module("Fanout", uses: ["Base", "CLinux", "Protocol", "Host"]),

@@ -46,13 +46,17 @@ public final class Hub: Sendable {
     /// Masks secrets in all that goes out.
     public let redaction = Redaction()
 
+    /// Makes the frames of everything that is sent.
+    public let framer: Framer
+
     private struct State {
         var limits: Limits
         var history: [Segment]
         var events = 0
         var bytes = 0
-        /// Clients of each encoding.
+        /// Clients of each encoding, and those encodings in use whose frames are made ahead.
         var readers = [Int](repeating: 0, count: Encoding.count)
+        var madeAhead: [Encoding] = []
         /// The newest state of each provider, by the provider's id: what the next one supersedes.
         var newestStates: [[UInt8]: UInt64] = [:]
         /// Per real channel: the latest instant of an event that only history had, and has let go of.
@@ -83,10 +87,12 @@ public final class Hub: Sendable {
         gate = AddressGate(rules: limits.addressRules, clock: clock)
         started = clock.now()
         epoch = Epoch(started)
+        let framer = Framer()
+        self.framer = framer
         state = Locked(
             State(
                 limits: limits,
-                history: [Segment(firstSequence: 1, entriesMax: limits.segmentEvents, bytesMax: limits.segmentBytes)]))
+                history: [Segment(firstSequence: 1, entriesMax: limits.segmentEvents, bytesMax: limits.segmentBytes, framer: framer)]))
         replays = ReplayPool(limits: limits, clock: clock)
     }
 
@@ -151,7 +157,7 @@ public final class Hub: Sendable {
                 publishers.add(Hub.cell(draft.channel, draft.publisher))
                 sequence += 1
             }
-            for encoding in Encoding.allCases where state.readers[encoding.rawValue] > 0 {
+            for encoding in state.madeAhead {
                 for segment in state.history[firstTouched...] { segment.fillFrames(encoding) }
             }
             head.store(sequence, ordering: .releasing)
@@ -187,7 +193,7 @@ public final class Hub: Sendable {
     /// Puts a new segment behind the newest.
     private func extend(_ state: inout State, from sequence: UInt64, room need: Int) {
         let segment = Segment(
-            firstSequence: sequence, entriesMax: state.limits.segmentEvents, bytesMax: max(state.limits.segmentBytes, need))
+            firstSequence: sequence, entriesMax: state.limits.segmentEvents, bytesMax: max(state.limits.segmentBytes, need), framer: framer)
         state.history.last?.link(segment)
         state.history.append(segment)
     }
@@ -229,12 +235,16 @@ public final class Hub: Sendable {
 
     // MARK: frames
 
-    /// Counts a client that reads frames of an encoding; from the first on, frames are made as events come in.
-    func beginFrames(_ encoding: Encoding) { state.withLock { $0.readers[encoding.rawValue] += 1 } }
-    func endFrames(_ encoding: Encoding) { state.withLock { $0.readers[encoding.rawValue] -= 1 } }
+    /// Counts a client that reads frames of an encoding; from the first on, frames that are made ahead are made as events come in.
+    func beginFrames(_ encoding: Encoding) { countReaders(encoding, by: 1) }
+    func endFrames(_ encoding: Encoding) { countReaders(encoding, by: -1) }
 
-    /// Makes the frames of a segment that were not made when its events came in. Takes the lock; once per segment and encoding.
-    func fillFrames(_ encoding: Encoding, of segment: Segment) { state.withLock { _ in segment.fillFrames(encoding) } }
+    private func countReaders(_ encoding: Encoding, by step: Int) {
+        state.withLock { state in
+            state.readers[encoding.index] += step
+            state.madeAhead = Encoding.allCases.filter { $0.isMadeAhead && state.readers[$0.index] > 0 }
+        }
+    }
 
     // MARK: state: stats and providers
 
@@ -250,8 +260,8 @@ public final class Hub: Sendable {
                 state.statsNumbers += 1
                 (joined, isFirst) = (StatsState(number: state.statsNumbers), true)
             }
-            joined.members[encoding.rawValue] += 1
-            let frame = joined.frames?.make(encoding)
+            joined.members[encoding.index] += 1
+            let frame = joined.frames?.make(encoding, framer)
             state.stats[group] = joined
             return (joined.number, frame, isFirst ? state.statsSource : nil)
         }
@@ -261,8 +271,8 @@ public final class Hub: Sendable {
 
     func leave(_ group: StatsGroup, _ encoding: Encoding) {
         let source = state.withLock { state -> (any StatsSource)? in
-            guard var members = state.stats[group]?.members, members[encoding.rawValue] > 0 else { return nil }
-            members[encoding.rawValue] -= 1
+            guard var members = state.stats[group]?.members, members[encoding.index] > 0 else { return nil }
+            members[encoding.index] -= 1
             if members.contains(where: { $0 > 0 }) {
                 state.stats[group]?.members = members
                 return nil
@@ -279,7 +289,7 @@ public final class Hub: Sendable {
         var made = StateFrames(ControlMessage("stats_update", at: instant, data: redaction.masked(data)))
         let shards = state.withLock { state -> [Shard] in
             guard let members = state.stats[group]?.members else { return [] }
-            for encoding in Encoding.allCases where members[encoding.rawValue] > 0 { _ = made.make(encoding) }
+            for encoding in Encoding.allCases where members[encoding.index] > 0 { _ = made.make(encoding, framer) }
             state.stats[group]?.frames = made
             return state.shards
         }
@@ -304,7 +314,7 @@ public final class Hub: Sendable {
     func providerFrames(_ encoding: Encoding, wanted: [[UInt8]]) -> (frames: [UInt8], isLooked: Bool) {
         guard let present = state.withLock({ $0.providers }) else { return ([], false) }
         let frames = present.reduce(into: [UInt8]()) {
-            if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: encoding.frame($1.message)) }
+            if wanted.isEmpty || wanted.contains($1.id) { $0.append(contentsOf: framer.frame($1.message, as: encoding)) }
         }
         return (frames, true)
     }

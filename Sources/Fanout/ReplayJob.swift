@@ -77,6 +77,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
     }
 
     private var hub: Hub { shard.hub }
+    private var framer: Framer { hub.framer }
 
     // MARK: planning
 
@@ -205,7 +206,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
             }
             if spent + (now - began) > pool.limits.replayNanoseconds {
                 pool.cut.add(1, ordering: .relaxed)
-                chunk += encoding.frame(timeGap(archived, from: lastInstant ?? since, until: nil))
+                chunk += framer.frame(timeGap(archived, from: lastInstant ?? since, until: nil), as: encoding)
                 isOver = true
                 finish(chunk, at: view().from)
                 return
@@ -224,7 +225,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
                 failed.insert(ChannelSet(failure.channel))
                 pool.cut.add(1, ordering: .relaxed)
                 Log.warn("a replay of \(failure.channel.name) is incomplete: \(failure.why)", .replayIncomplete, [.channel(failure.channel.name)])
-                chunk += encoding.frame(timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil))
+                chunk += framer.frame(timeGap(ChannelSet(failure.channel), from: lastInstant ?? since, until: nil), as: encoding)
             }
         }
     }
@@ -248,7 +249,7 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
         var bytes: [UInt8] = []
         for event in hub.redaction.masked(events) {
             // The engine's own filters look at an event in a segment.
-            let scratch = Segment(firstSequence: 0, entriesMax: 1, bytesMax: Segment.bytesNeeded(event))
+            let scratch = Segment(firstSequence: 0, entriesMax: 1, bytesMax: Segment.bytesNeeded(event), framer: framer)
             scratch.add(event, id: nil, published: 0)
             guard evaluator.passes(scratch.entry(at: 0), of: scratch) else { continue }
             passed(event.timestamp)
@@ -258,9 +259,8 @@ final class ReplayJob: @unchecked Sendable {  // Sendable because of the rule ab
                     continue
                 }
             }
-            scratch.fillFrames(encoding)
-            let frames = scratch.spanFrames(encoding)
-            bytes += frames.rest(from: frames.start(of: 0), ofFrame: 0)
+            let frames = scratch.frameLog(encoding)
+            bytes += frames.bytes(of: frames.place(of: 0, scratch))
         }
         return bytes
     }

@@ -167,13 +167,13 @@ struct StateFrames: Sendable {
 
     init(_ message: ControlMessage) { self.message = message }
 
-    subscript(_ encoding: Encoding) -> StateFrame? { frames[encoding.rawValue] }
+    subscript(_ encoding: Encoding) -> StateFrame? { frames[encoding.index] }
 
     /// The frame of an encoding, made if nobody has needed it before.
-    mutating func make(_ encoding: Encoding) -> StateFrame {
-        if let made = frames[encoding.rawValue] { return made }
-        let frame = StateFrame(encoding.frame(message))
-        frames[encoding.rawValue] = frame
+    mutating func make(_ encoding: Encoding, _ framer: Framer) -> StateFrame {
+        if let made = frames[encoding.index] { return made }
+        let frame = StateFrame(framer.frame(message, as: encoding))
+        frames[encoding.index] = frame
         return frame
     }
 }

@@ -80,14 +80,14 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     private let block: UnsafeMutableRawPointer
     private let entriesMax: Int
     private let bytesMax: Int
+    private let framer: Framer
     private let entries: UnsafeMutablePointer<EventEntry>
     private let bytes: UnsafeMutablePointer<UInt8>
     /// Per event: the sequence of the next state of the same provider; 0 while it is the newest. Part of the flat block, and the only
     /// thing in it that changes afterwards. Writer: the hub, under its lock, before it stores the head that makes the newer one
     /// visible; readers: shards, relaxed, who heed it only where the newer one is below the head that they have seen.
     private let successors: UnsafeMutablePointer<Atomic<UInt64>>
-    /// Per encoding its `FrameLog`, retained; nil until the first client needs it. Writer: the hub, under its lock, once each, with release;
-    /// readers: shards, with acquire.
+    /// Per encoding its `FrameLog`, retained; nil until the first client needs it. Written once each, by whoever that is; readers: any.
     private let logs: UnsafeMutablePointer<Atomic<UnsafeMutableRawPointer?>>
     /// The segment after this one. Writer: the hub, once, before it stores a head beyond this segment. Readers: shards.
     private let following = Atomic<UnsafeMutableRawPointer?>(nil)
@@ -100,8 +100,9 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     /// Per real channel: the latest instant of an event that only history has; confined to the hub's lock.
     private(set) var lastUnkept = InlineArray<4, Int64>(repeating: .min)
 
-    init(firstSequence: UInt64, entriesMax: Int, bytesMax: Int) {
+    init(firstSequence: UInt64, entriesMax: Int, bytesMax: Int, framer: Framer) {
         self.firstSequence = firstSequence
+        self.framer = framer
         self.entriesMax = entriesMax
         self.bytesMax = bytesMax
         let entriesOffset = 64
@@ -115,13 +116,13 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         successors = (block + successorsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: entriesMax)
         bytes = (block + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
         logs = .allocate(capacity: Encoding.count)
-        for encoding in Encoding.allCases { (logs + encoding.rawValue).initialize(to: Atomic(nil)) }
+        for index in 0..<Encoding.count { (logs + index).initialize(to: Atomic(nil)) }
     }
 
     deinit {
         block.deallocate()
-        for encoding in Encoding.allCases {
-            if let log = (logs + encoding.rawValue).pointee.load(ordering: .relaxed) { Unmanaged<FrameLog>.fromOpaque(log).release() }
+        for index in 0..<Encoding.count {
+            if let log = logs[index].load(ordering: .relaxed) { Unmanaged<FrameLog>.fromOpaque(log).release() }
         }
         logs.deinitialize(count: Encoding.count)
         logs.deallocate()
@@ -180,26 +181,34 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     }
 
     /// Makes the frames of all events so far. Under the hub's lock.
-    func fillFrames(_ encoding: Encoding) {
-        let log = frames(encoding) ?? makeLog(encoding)
-        for index in log.count..<count { log.append(text(of: (entries + index).pointee.json)) }
-    }
-
-    private func makeLog(_ encoding: Encoding) -> FrameLog {
-        let log = FrameLog(encoding, framesMax: entriesMax, messageBytesMax: bytesMax)
-        (logs + encoding.rawValue).pointee.store(Unmanaged.passRetained(log).toOpaque(), ordering: .releasing)
-        return log
-    }
+    func fillFrames(_ encoding: Encoding) { frameLog(encoding).fill(upTo: count, of: self) }
 
     /// The frames of an encoding; nil while nobody has needed them. Any thread; they live as long as the segment.
     func frames(_ encoding: Encoding) -> FrameLog? {
-        (logs + encoding.rawValue).pointee.load(ordering: .acquiring).map { Unmanaged<FrameLog>.fromOpaque($0).takeUnretainedValue() }
+        logs[encoding.index].load(ordering: .acquiring).map { Unmanaged<FrameLog>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// The frames of an encoding, none made yet where nobody has needed them. Any thread.
+    func frameLog(_ encoding: Encoding) -> FrameLog {
+        if let log = frames(encoding) { return log }
+        let log = FrameLog(encoding, framesMax: entriesMax, messageBytesMax: bytesMax, framer: framer)
+        let made = Unmanaged.passRetained(log)
+        let (isFirst, present) = logs[encoding.index].compareExchange(expected: nil, desired: made.toOpaque(), ordering: .acquiringAndReleasing)
+        guard !isFirst, let present else { return log }
+        made.release()
+        return Unmanaged<FrameLog>.fromOpaque(present).takeUnretainedValue()
     }
 
     /// The frames that a span of a client with this encoding is made of.
     func spanFrames(_ encoding: Encoding) -> FrameLog {
         guard let log = frames(encoding) else { preconditionFailure("a span of frames that were never made") }
         return log
+    }
+
+    /// The events that a span of this segment was made of, by index.
+    func indices(of span: Span) -> Range<Int> {
+        let end = Int(span.last + 1 - firstSequence)
+        return end - Int(span.events)..<end
     }
 
     /// Says that a newer state of the same provider is event `sequence`. Under the hub's lock.
@@ -226,79 +235,5 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     @inline(__always)
     func text(of range: FieldRange) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(start: bytes + Int(range.offset), count: range.isPresent ? Int(range.length) : 0)
-    }
-}
-
-/// Frames of one encoding, contiguous, ready for the wire. Same rule of access as its segment.
-final class FrameLog: @unchecked Sendable {  // Sendable by the segment's rule.
-    private let encoding: Encoding
-    private let offsets: UnsafeMutablePointer<UInt32>
-    private let framesMax: Int
-    private let bytesMax: Int
-    let bytes: UnsafeMutableRawPointer
-    /// Confined to the hub's lock.
-    private(set) var count = 0
-    /// How many frames shards may read: stored (release) after their bytes are in place.
-    private let readable = Atomic<Int>(0)
-
-    /// - Parameters:
-    ///   - framesMax: most messages.
-    ///   - messageBytesMax: most bytes of all messages together.
-    init(_ encoding: Encoding, framesMax: Int, messageBytesMax: Int) {
-        self.encoding = encoding
-        self.framesMax = framesMax
-        bytesMax = encoding.framesBytes(messages: framesMax, bytes: messageBytesMax)
-        offsets = .allocate(capacity: framesMax + 1)
-        offsets.initialize(to: 0)
-        bytes = .allocate(byteCount: bytesMax, alignment: 16)
-    }
-
-    deinit {
-        offsets.deallocate()
-        bytes.deallocate()
-    }
-
-    /// Frames ready to be sent; any thread.
-    var readableCount: Int { readable.load(ordering: .acquiring) }
-
-    /// Adds the frame of a message. Under the hub's lock.
-    func append(_ message: UnsafeRawBufferPointer) {
-        precondition(count < framesMax)
-        let start = Int(offsets[count])
-        precondition(start + encoding.framesBytes(messages: 1, bytes: message.count) <= bytesMax)
-        (offsets + count + 1).initialize(to: UInt32(start + encoding.write(message, to: bytes + start)))
-        count += 1
-        readable.store(count, ordering: .releasing)
-    }
-
-    /// Where frame `index` begins; `index == readableCount` gives the end of the last.
-    @inline(__always)
-    func offset(of index: Int) -> UInt32 { offsets[index] }
-
-    /// The bytes of frame `index` on. Any thread that knows it to be readable.
-    @inline(__always)
-    func start(of index: Int) -> UnsafeRawPointer { UnsafeRawPointer(bytes) + Int(offsets[index]) }
-
-    /// The frame that a span of this log begins in, and whether it begins in its middle: then the frame is partly sent.
-    func position(of start: UnsafeRawPointer) -> (frame: Int, isBegun: Bool) {
-        let offset = UInt32(start - UnsafeRawPointer(bytes))
-        let frame = index(containing: offset)
-        return (frame, self.offset(of: frame) != offset)
-    }
-
-    /// Bytes from `start` to the end of a frame.
-    func rest(from start: UnsafeRawPointer, ofFrame frame: Int) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: start, count: Int(offset(of: frame + 1)) - (start - UnsafeRawPointer(bytes)))
-    }
-
-    /// The frame that the byte at `offset` belongs to. Binary search; for the rare case of a frame cut by a full socket.
-    func index(containing offset: UInt32) -> Int {
-        var low = 0
-        var high = readableCount
-        while low + 1 < high {
-            let middle = (low + high) / 2
-            if offsets[middle] <= offset { low = middle } else { high = middle }
-        }
-        return low
     }
 }

@@ -87,17 +87,17 @@ extension Shard {
         for index in range {
             let (verdict, isOwed) = backlog.judge(index, of: segment, present: present, head: cursor)
             let entry = segment.entry(at: index)
-            let sequence = segment.firstSequence &+ UInt64(index)
-            if verdict == .due {
-                if run == nil {
-                    before = tally
-                    run = Run(frames, index, sequence, entry)
-                } else {
-                    run?.extend(frames, index, sequence, entry)
+            // A frame that was made when others needed it may lie elsewhere than behind the one before.
+            let isTaken = verdict == .due && run?.extend(frames, index, of: segment) == true
+            if !isTaken {
+                guard close() else {
+                    tally.commit(to: ledger, backlog)
+                    return false
                 }
-            } else if !close() {
-                tally.commit(to: ledger, backlog)
-                return false
+                if verdict == .due {
+                    before = tally
+                    run = Run(frames, index, of: segment)
+                }
             }
             tally.enter(entry.pointee.channel, verdict, isOwed: isOwed)
         }
@@ -140,11 +140,11 @@ extension Shard {
         return low == 0 ? nil : segments[low - 1]
     }
 
-    /// The frames of a segment, those of its first `count` events at least.
+    /// The frames of a segment; where they are made ahead, those of its first `count` events at least.
     func ensureFrames(_ encoding: Encoding, of segment: Segment, upTo count: Int) -> FrameLog {
-        if let frames = segment.frames(encoding), frames.readableCount >= count { return frames }
-        hub.fillFrames(encoding, of: segment)
-        return segment.spanFrames(encoding)
+        let frames = segment.frames(encoding) ?? segment.frameLog(encoding)
+        if encoding.isMadeAhead, frames.filledCount < count { frames.fill(upTo: count, of: segment) }
+        return frames
     }
 
     /// What waited for a client will not be given any more: it is closed, or gone.

@@ -39,7 +39,7 @@ extension Shard {
 
     /// The first block of a stream: it has a place to come back to before there is any event.
     func enqueueOpening(_ upgrade: Upgrade, for index: UInt32) {
-        guard upgrade.encoding == .eventStream else { return }
+        guard upgrade.encoding.spoken == .eventStream else { return }
         enqueue(
             EventStreamWriter.block(
                 retryMilliseconds: .random(in: Shard.retryMilliseconds, using: &random), id: settled(before: upgrade.replay)), for: index)

@@ -103,10 +103,10 @@ extension Shard {
 
     /// The `gap` that tells of a loss, as a frame.
     func gapFrame(_ loss: Loss, for client: UnsafeMutablePointer<Client>) -> [UInt8] {
-        client.pointee.encoding.frame(
-            ControlMessage.gap(
+        hub.framer.frame(
+            .gap(
                 reason: .slowConsumer, channels: loss.channels, after: hub.epoch.id(loss.after), resume: hub.epoch.id(loss.resume),
-                dropped: loss.dropped, at: hub.clock.now()))
+                dropped: loss.dropped, at: hub.clock.now()), as: client.pointee.encoding)
     }
 
     // MARK: holes in a ring
@@ -122,7 +122,7 @@ extension Shard {
         while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
             position += 1
             guard span.pointee.kind == .log, span.pointee.owner == owner else { continue }
-            let (frame, isBegun) = frames.position(of: span.pointee.start)
+            let (frame, isBegun) = frames.position(of: span.pointee.start, among: segment.indices(of: span.pointee))
             // Neighbouring frames are neighbouring sequences; of the span's events some may be sent already.
             var first = segment.firstSequence + UInt64(frame)
             let last = span.pointee.last

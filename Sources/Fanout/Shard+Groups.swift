@@ -80,7 +80,8 @@ extension Shard {
         } else {
             group = Group(audience, client.pointee.encoding)
             groups[key] = group
-            groupList.append(group)
+            // Who has them made waits for them; nobody else does.
+            groupList.insert(group, at: group.encoding.isMadeAhead ? 0 : groupList.count)
         }
         client.pointee.groupPosition = group.add(index)
         client.pointee.group = Unmanaged.passUnretained(group)

@@ -200,7 +200,7 @@ extension Shard {
             if isOneTooMany(index) { return }
             // The body of a refused request is not read: what follows cannot be told from a request.
             answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
-        case .upgrade(let upgrade) where upgrade.encoding == .eventStream && head.method == "HEAD":
+        case .upgrade(let upgrade) where upgrade.encoding.spoken == .eventStream && head.method == "HEAD":
             if isOneTooMany(index) { return }
             answerStreamHead(index, upgrade.fields)
         case .upgrade(let upgrade):

@@ -12,7 +12,7 @@ extension Shard {
     @inline(__always)
     func push(_ run: Run, of segment: Segment, to client: UnsafeMutablePointer<Client>) -> Bool {
         if let newest = client.pointee.ring.newest(capacity: slots.capacity), newest.pointee.kind == .log,
-            newest.pointee.start + Int(newest.pointee.length) == run.start
+            newest.pointee.start + Int(newest.pointee.length) == run.start, newest.pointee.last &+ 1 == run.first
         {
             newest.pointee.length += run.length
             newest.pointee.events += run.events
@@ -36,7 +36,7 @@ extension Shard {
     }
 
     /// One of our own messages in the client's encoding.
-    func framed(_ message: ControlMessage, for index: UInt32) -> [UInt8] { client(index).pointee.encoding.frame(message) }
+    func framed(_ message: ControlMessage, for index: UInt32) -> [UInt8] { hub.framer.frame(message, as: client(index).pointee.encoding) }
 
     /// Puts bytes of its own (an answer, a snapshot, a control frame) behind what waits for a client, and sends what can go.
     func send(_ bytes: [UInt8], to index: UInt32) {
@@ -80,7 +80,7 @@ extension Shard {
             if position == 0, span.pointee.kind == .log {
                 let segment = Unmanaged<Segment>.fromOpaque(span.pointee.owner).takeUnretainedValue()
                 let frames = segment.spanFrames(client.pointee.encoding)
-                let (frame, isBegun) = frames.position(of: span.pointee.start)
+                let (frame, isBegun) = frames.position(of: span.pointee.start, among: segment.indices(of: span.pointee))
                 if isBegun {
                     span.pointee.length = UInt32(frames.rest(from: span.pointee.start, ofFrame: frame).count)
                     let last = segment.firstSequence + UInt64(frame)
@@ -106,7 +106,7 @@ extension Shard {
     func abandon(_ span: Span, of client: UnsafeMutablePointer<Client>) {
         if span.kind == .log {
             let segment = Unmanaged<Segment>.fromOpaque(span.owner).takeUnretainedValue()
-            let (frame, _) = segment.spanFrames(client.pointee.encoding).position(of: span.start)
+            let (frame, _) = segment.spanFrames(client.pointee.encoding).position(of: span.start, among: segment.indices(of: span))
             let first = segment.firstSequence + UInt64(frame)
             ledger.add(.delivered, segment.lanes(of: span.last + 1 - UInt64(span.events)..<first))
             ledger.add(.abandoned, segment.lanes(of: first..<span.last + 1))

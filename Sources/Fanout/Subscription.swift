@@ -58,24 +58,31 @@ struct Run {
     var hasState: Bool
 
     /// Of one event.
-    init(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
-        start = frames.start(of: index)
-        length = frames.offset(of: index + 1) - frames.offset(of: index)
-        first = sequence
-        last = sequence
+    init(_ frames: FrameLog, _ index: Int, of segment: Segment) {
+        let place = frames.place(of: index, segment)
+        let entry = segment.entry(at: index)
+        start = frames.start(of: place)
+        length = place.length
+        first = segment.firstSequence &+ UInt64(index)
+        last = first
         events = 1
         lanes = Lanes(one: entry.pointee.channel)
         hasState = entry.pointee.flags & EventEntry.isConflatable != 0
     }
 
     /// Takes the next event in.
+    /// - Returns: false where its frame does not lie behind that of the one before.
     @inline(__always)
-    mutating func extend(_ frames: FrameLog, _ index: Int, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
-        length += frames.offset(of: index + 1) - frames.offset(of: index)
-        last = sequence
+    mutating func extend(_ frames: FrameLog, _ index: Int, of segment: Segment) -> Bool {
+        let place = frames.place(of: index, segment)
+        guard frames.start(of: place) == start + Int(length) else { return false }
+        let entry = segment.entry(at: index)
+        length += place.length
+        last = last &+ 1
         events += 1
         lanes += Lanes(one: entry.pointee.channel)
         if entry.pointee.flags & EventEntry.isConflatable != 0 { hasState = true }
+        return true
     }
 }
 
@@ -134,7 +141,7 @@ final class Group {
     }
 
     /// Appends to `runs` what this group gets of the events `range` (indices into the segment).
-    /// - Parameter frames: those of the group's encoding, as far as `range`.
+    /// - Parameter frames: those of the group's encoding; where they are made ahead, as far as `range`.
     /// - Returns: the events of its channels, those included that its filters hold back.
     func collect(_ range: Range<Int>, of segment: Segment, _ frames: FrameLog, into runs: inout [Run]) -> Lanes {
         var heard = Lanes()
@@ -150,11 +157,8 @@ final class Group {
                 open = false
                 continue
             }
-            let sequence = segment.firstSequence &+ UInt64(index)
-            if open {
-                runs[runs.count - 1].extend(frames, index, sequence, entry)
-            } else {
-                runs.append(Run(frames, index, sequence, entry))
+            if !open || !runs[runs.count - 1].extend(frames, index, of: segment) {
+                runs.append(Run(frames, index, of: segment))
                 open = true
             }
         }

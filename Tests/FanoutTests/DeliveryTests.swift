@@ -86,7 +86,7 @@ import Testing
         limits.sendBufferBytes = 4096
         limits.historyEventsMax = 100
         let rig = try Rig(limits)
-        let stays = try (0..<2).map { try rig.subscribe(ModelFilter([.all]), to: $0, as: Encoding.allCases[$0]) }
+        let stays = try (0..<2).map { try rig.subscribe(ModelFilter([.all]), to: $0, as: Rig.encoding(of: 2 * $0)) }
         let leaves = try (0..<24).map { try rig.subscribe(ModelFilter.random(using: &generator), to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
         let ledgers = Locked([Ledger(), Ledger()])

@@ -42,7 +42,7 @@ import Testing
         let frames = segment.spanFrames(.eventStream)
         var parser = StreamParser()
         for (index, draft) in drafts.enumerated() {
-            let bytes = UnsafeRawBufferPointer(start: frames.start(of: index), count: Int(frames.offset(of: index + 1) - frames.offset(of: index)))
+            let bytes = frames.bytes(of: frames.place(of: index, segment))
             let events = bytes.compactMap { parser.take($0) }
             #expect(events.count == 1 && parser.blocks == index + 1, "seed \(seed)")
             #expect(events.first?.type == draft.type.replacing("\n", with: " "))

@@ -10,7 +10,7 @@ import Testing
 /// A segment that holds these events, from sequence 1 on.
 func segment(of drafts: [EventDraft]) -> Segment {
     let bytes = drafts.reduce(0) { $0 + Segment.bytesNeeded($1) }
-    let segment = Segment(firstSequence: 1, entriesMax: max(1, drafts.count), bytesMax: max(1, bytes))
+    let segment = Segment(firstSequence: 1, entriesMax: max(1, drafts.count), bytesMax: max(1, bytes), framer: Framer())
     let epoch = Epoch(Instant(milliseconds: 1_770_287_400_000))
     for (index, draft) in drafts.enumerated() {
         segment.add(draft, id: (epoch, UInt64(index + 1)), published: UInt64(index))

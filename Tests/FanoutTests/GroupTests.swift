@@ -18,9 +18,9 @@ import Testing
             let group = Group(try model.subscription().audience, encoding)
             let low = generator.int(0...events.count)
             let range = low..<generator.int(low...events.count)
-            var runs = [Run(frames, 0, 1000, segment.entry(at: 0))]
+            var runs = [Run(frames, 0, of: segment)]
             let heard = group.collect(range, of: segment, frames, into: &runs)
-            #expect(runs.first?.first == 1000, "what was there stays")
+            #expect(runs.first?.last == 1, "what was there stays")
             runs.removeFirst()
             let wanted = range.filter { model.passes(events[$0]) }
             let got = runs.flatMap { Int($0.first)...Int($0.last) }.map { $0 - 1 }
@@ -34,8 +34,9 @@ import Testing
             for run in runs {
                 #expect(run.events == UInt32(run.last - run.first + 1))
                 #expect(run.lanes == segment.lanes(of: run.first..<run.last + 1))
-                #expect(run.start == frames.start(of: Int(run.first) - 1))
-                #expect(run.start + Int(run.length) == frames.start(of: Int(run.last)))
+                let last = frames.place(of: Int(run.last) - 1, segment)
+                #expect(run.start == frames.start(of: frames.place(of: Int(run.first) - 1, segment)))
+                #expect(run.start + Int(run.length) == frames.start(of: last) + Int(last.length))
             }
             for (run, next) in zip(runs, runs.dropFirst()) { #expect(run.last + 1 < next.first, "neighbours are one run") }
         }

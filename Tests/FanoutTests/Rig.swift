@@ -151,8 +151,11 @@ struct Rig {
         try subscribe(try filter.subscription(), to: shard, as: encoding)
     }
 
-    /// Gives a number of clients all encodings in turn, on both shards.
-    static func encoding(of number: Int) -> Encoding { Encoding.allCases[number / 2 % Encoding.allCases.count] }
+    /// Gives a number of clients all encodings without compression in turn, on both shards.
+    static func encoding(of number: Int) -> Encoding {
+        let encodings = Encoding.allCases.filter(\.isMadeAhead)
+        return encodings[number / 2 % encodings.count]
+    }
 
     /// Returns when everything is done that was asked of the shards before.
     func settle() { for shard in shards { shard.queue.sync {} } }

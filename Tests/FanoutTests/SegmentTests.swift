@@ -14,7 +14,7 @@ import Testing
 
     @Test func messageAsOnTheWire() {
         let timestamp = Instant(microseconds: 1_770_287_400_123_456)
-        let segment = Segment(firstSequence: 1045, entriesMax: 4, bytesMax: 4096)
+        let segment = Segment(firstSequence: 1045, entriesMax: 4, bytesMax: 4096, framer: Framer())
         let epoch = Epoch(Instant(milliseconds: 36 * 36 * 36 + 1))
         func add(_ channel: Channel, _ type: String, _ data: String) {
             segment.add(
@@ -69,7 +69,7 @@ import Testing
         for type in ["", "x", String(repeating: "\u{1}", count: 128), String(repeating: "ü", count: 64)] {
             let draft = EventDraft(
                 channel: .providers, type: type, timestamp: Instant(milliseconds: .max / 1000), data: Array(data.utf8))
-            let segment = Segment(firstSequence: .max - 1, entriesMax: 1, bytesMax: Segment.bytesNeeded(draft))
+            let segment = Segment(firstSequence: .max - 1, entriesMax: 1, bytesMax: Segment.bytesNeeded(draft), framer: Framer(thresholdBytes: 0))
             #expect(segment.fits(Segment.bytesNeeded(draft)))
             segment.add(draft, id: (Epoch(Instant(milliseconds: .max / 1000)), .max - 1), published: 0)
             #expect(segment.bytesUsed <= Segment.bytesNeeded(draft))
@@ -112,39 +112,40 @@ import Testing
         let drafts = sizes.map { draft(.logs, "\"" + String(repeating: "x", count: $0) + "\"", type: "log") }
         let segment = segment(of: drafts)
         let frames = segment.spanFrames(.text)
-        #expect(frames.readableCount == sizes.count)
-        #expect(frames.offset(of: 0) == 0)
+        #expect(frames.filledCount == sizes.count)
+        let first = frames.start(of: frames.place(of: 0, segment))
+        var end = first
         for index in sizes.indices {
-            let json = segment.text(of: segment.entry(at: index).pointee.json)
-            let bytes = UnsafeRawBufferPointer(
-                start: frames.bytes + Int(frames.offset(of: index)),
-                count: Int(frames.offset(of: index + 1) - frames.offset(of: index)))
-            #expect(Array(bytes) == FrameWriter.frame(.text, json))
+            let place = frames.place(of: index, segment)
+            #expect(frames.start(of: place) == end)
+            end += Int(place.length)
+            #expect(Array(frames.bytes(of: place)) == FrameWriter.frame(.text, segment.text(of: segment.entry(at: index).pointee.json)))
+            #expect(frames.rest(from: end - 1, ofFrame: index).count == 1)
         }
-        let end = frames.offset(of: sizes.count)
-        for offset in 0..<end where offset % 7 == 0 || offset < 400 {
-            let index = frames.index(containing: offset)
-            #expect(frames.offset(of: index) <= offset && offset < frames.offset(of: index + 1))
+        for offset in 0..<(end - first) where offset % 7 == 0 || offset < 400 {
+            let (index, isBegun) = frames.position(of: first + offset, among: sizes.indices)
+            let place = frames.place(of: index, segment)
+            #expect(place.start <= offset && offset < place.end && isBegun == (offset > place.start))
         }
     }
 
     /// Events that came before the first client get their frames later, in one go or in several.
     @Test func framesAreFilledLate() {
-        let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192)
+        let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192, framer: Framer())
         let epoch = Epoch(Instant(milliseconds: 0))
         for number in 0..<3 { segment.add(draft(.logs, "\(number)"), id: (epoch, UInt64(number + 1)), published: 0) }
         for encoding in Encoding.allCases {
             #expect(segment.frames(encoding) == nil, "nobody has needed them")
         }
         segment.fillFrames(.text)
-        #expect(segment.frames(.text)?.readableCount == 3)
+        #expect(segment.frames(.text)?.filledCount == 3)
         segment.add(draft(.logs, "3"), id: (epoch, 4), published: 0)
-        #expect(segment.frames(.text)?.readableCount == 3)
+        #expect(segment.frames(.text)?.filledCount == 3)
         #expect(segment.frames(.eventStream) == nil)
         segment.fillFrames(.text)
         segment.fillFrames(.text)
-        segment.fillFrames(.eventStream)
-        for encoding in Encoding.allCases { #expect(segment.frames(encoding)?.readableCount == 4) }
+        for encoding in Encoding.allCases { segment.fillFrames(encoding) }
+        for encoding in Encoding.allCases { #expect(segment.frames(encoding)?.filledCount == 4) }
     }
 
     @Test func entryKeepsItsFlatLayout() {

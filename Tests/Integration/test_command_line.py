@@ -147,7 +147,7 @@ def test_what_the_program_is_linked_with(binary):
     """The Swift runtime is inside; only the C libraries of Debian are asked for."""
     done = subprocess.run(["ldd", str(binary)], capture_output=True, text=True, check=True)
     names = {line.split()[0].rsplit("/", 1)[-1] for line in done.stdout.splitlines() if line.strip()}
-    allowed = ("linux-vdso.so", "libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "libsqlite3.so", "libyaml-0.so", "ld-linux",
+    allowed = ("linux-vdso.so", "libc.so", "libm.so", "libgcc_s.so", "libstdc++.so", "libsqlite3.so", "libyaml-0.so", "libz.so", "ld-linux",
                "libpthread.so", "libdl.so", "librt.so", "libutil.so", "libsystemd.so", "libcrypt.so", "libcrypto.so", "libssl.so",
                # What Debian's libsystemd asks for itself.
                "libcap.so", "libgcrypt.so", "libgpg-error.so", "liblz4.so", "liblzma.so", "libzstd.so")

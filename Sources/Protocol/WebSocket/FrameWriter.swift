@@ -2,6 +2,9 @@
 
 /// Writes frames. Nothing here keeps state.
 public enum FrameWriter {
+    /// Of the longest header that a server writes.
+    public static let headerBytesMax = 10
+
     /// Bytes of the header before a payload of this size: 2, 4 or 10.
     @inlinable
     public static func headerBytes(payload: Int) -> Int { payload < 126 ? 2 : payload < 65_536 ? 4 : 10 }
@@ -10,11 +13,14 @@ public enum FrameWriter {
     ///
     /// - Parameters:
     ///   - payloadBytes: `0...`; for control frames at most 125.
+    ///   - isCompressed: sets RSV1, which RFC 7692 §6 gives this meaning.
     ///   - target: room for `headerBytes(payload: payloadBytes)` bytes.
     /// - Returns: bytes written.
     @inlinable @discardableResult
-    public static func writeHeader(_ opcode: Opcode, payloadBytes: Int, to target: UnsafeMutableRawPointer) -> Int {
-        target.storeBytes(of: 0x80 | opcode.rawValue, as: UInt8.self)
+    public static func writeHeader(
+        _ opcode: Opcode, payloadBytes: Int, isCompressed: Bool = false, to target: UnsafeMutableRawPointer
+    ) -> Int {
+        target.storeBytes(of: (isCompressed ? 0xC0 : 0x80) | opcode.rawValue, as: UInt8.self)
         if payloadBytes < 126 {
             target.storeBytes(of: UInt8(truncatingIfNeeded: payloadBytes), toByteOffset: 1, as: UInt8.self)
             return 2

@@ -15,7 +15,7 @@ class Compiler:
     def __init__(self, root, build, directory):
         self.directory, self.build = directory, build
         self.maps = [build / f"{name}.build/module.modulemap" for name in ("CLinux", "CVersion")]
-        self.maps += [root / f"Sources/{name}/module.modulemap" for name in ("COpenSSL", "CSystemd", "CYAML")]
+        self.maps += [root / f"Sources/{name}/module.modulemap" for name in ("COpenSSL", "CSystemd", "CYAML", "CZlib")]
         self.objects = [path for name in MODULES for path in sorted((build / f"{name}.build").glob("*.o")) if not path.name.endswith("swiftmodule.o")]
 
     def __call__(self, name, text):

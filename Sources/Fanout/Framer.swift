@@ -1,0 +1,136 @@
+// From messages to frames, in every encoding. The only place where bytes for clients are made of messages.
+
+import Base
+import Protocol
+import Synchronization
+
+/// Makes frames. Any thread: the compressors, one for each window that somebody has asked for, are behind a lock each.
+public final class Framer: Sendable {
+    /// Messages shorter than this are not compressed.
+    let thresholdBytes: Atomic<Int>
+    /// By `Compression.index`; made when first needed, and kept.
+    private let compressors: [Locked<Deflater?>]
+    /// Per compression: messages compressed, their bytes before and after, and messages that would not have become shorter.
+    private let counted = CounterCells(Compression.count * 4)
+
+    /// Better than 1 by a fifth, for a tenth more time (docs/PERFORMANCE.md).
+    private static let level = 6
+    /// What is compressed for itself is short: of a table of zlib's usual size most would be cleared for nothing, for each message.
+    private static let memoryLevel = 5
+
+    init(thresholdBytes: Int = 512) {
+        self.thresholdBytes = Atomic(thresholdBytes)
+        compressors = (0..<Compression.count).map { _ in Locked(nil) }
+    }
+
+    /// Writes an event as a frame.
+    ///
+    /// - Parameters:
+    ///   - message: as it stands in a segment.
+    ///   - target: room for `framesBytes` of it.
+    /// - Returns: bytes written.
+    func write(_ message: UnsafeRawBufferPointer, as encoding: Encoding, to target: UnsafeMutableRawPointer) -> Int {
+        switch encoding.form {
+        case .text: return writeFrame(.text, message, encoding.compression, to: target)
+        case .eventStream:
+            let (type, id) = Framer.envelope(of: message)
+            // Of most types the literal is the text between the quotes.
+            if !type.contains(UInt8(ascii: "\\")) {
+                return EventStreamWriter.write(id: id, event: UnsafeRawBufferPointer(rebasing: type.dropFirst().dropLast()), data: message, to: target)
+            }
+            return JSONScanner.unescape(type).withUnsafeBytes { EventStreamWriter.write(id: id, event: $0, data: message, to: target) }
+        }
+    }
+
+    /// One of the daemon's own messages as a frame.
+    func frame(_ message: ControlMessage, as encoding: Encoding) -> [UInt8] {
+        switch encoding.form {
+        case .text: frame(.text, message.json, encoding.compression)
+        case .eventStream:
+            EventStreamWriter.event(message.type, id: message.settled, retryMilliseconds: message.reconnectMilliseconds, data: message.json)
+        }
+    }
+
+    /// A message of WebSocket as a frame.
+    func frame(_ opcode: Opcode, _ payload: [UInt8], _ compression: Compression) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: payload.count + FrameWriter.headerBytesMax) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            initialized = payload.withUnsafeBytes { writeFrame(opcode, $0, compression, to: UnsafeMutableRawPointer(base)) }
+        }
+    }
+
+    // MARK: WebSocket
+
+    /// - Parameter target: room for the payload and the longest header.
+    /// - Returns: bytes written.
+    private func writeFrame(
+        _ opcode: Opcode, _ payload: UnsafeRawBufferPointer, _ compression: Compression, to target: UnsafeMutableRawPointer
+    ) -> Int {
+        if case .deflate(let window) = compression, payload.count >= thresholdBytes.load(ordering: .relaxed) {
+            // Behind the room for the header, which may become a shorter one.
+            let place = FrameWriter.headerBytes(payload: payload.count)
+            if let count = compress(payload, compression, window, into: UnsafeMutableRawBufferPointer(start: target + place, count: payload.count)) {
+                let header = FrameWriter.writeHeader(opcode, payloadBytes: count, isCompressed: true, to: target)
+                if header < place { (target + header).copyMemory(from: target + place, byteCount: count) }
+                return header + count
+            }
+        }
+        let header = FrameWriter.writeHeader(opcode, payloadBytes: payload.count, to: target)
+        if let base = payload.baseAddress { (target + header).copyMemory(from: base, byteCount: payload.count) }
+        return header + payload.count
+    }
+
+    /// - Returns: bytes written; nil where it does not pay.
+    private func compress(
+        _ payload: UnsafeRawBufferPointer, _ compression: Compression, _ window: Int, into target: UnsafeMutableRawBufferPointer
+    ) -> Int? {
+        let count = compressors[compression.index].withLock { compressor -> Int? in
+            if compressor == nil { compressor = Deflater(window: window, level: Framer.level, memoryLevel: Framer.memoryLevel) }
+            return compressor?.compress(payload, into: target)
+        }
+        guard let count else {
+            counted.add(cell(compression, .unpaid))
+            return nil
+        }
+        counted.add(cell(compression, .messages))
+        counted.add(cell(compression, .bytesBefore), UInt64(payload.count))
+        counted.add(cell(compression, .bytesAfter), UInt64(count))
+        return count
+    }
+
+    // MARK: Server-Sent Events
+
+    /// The literal of its type and the text of its id (empty where it has none), which an event's message begins with.
+    private static func envelope(of message: UnsafeRawBufferPointer) -> (type: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) {
+        let quote = UInt8(ascii: "\"")
+        let beforeType = 8  // {"type":
+        var end = beforeType + 1
+        while end < message.count, message[end] != quote { end += message[end] == UInt8(ascii: "\\") ? 2 : 1 }
+        guard end < message.count else { preconditionFailure("a message that does not begin with its type") }
+        let type = UnsafeRawBufferPointer(rebasing: message[beforeType...end])
+        let beforeID: StaticString = ",\"id\":\""
+        let rest = message[(end + 1)...]
+        guard rest.starts(with: UnsafeBufferPointer(start: beforeID.utf8Start, count: beforeID.utf8CodeUnitCount)) else {
+            return (type, UnsafeRawBufferPointer(start: nil, count: 0))
+        }
+        let id = rest.dropFirst(beforeID.utf8CodeUnitCount).prefix { $0 != quote }
+        return (type, UnsafeRawBufferPointer(rebasing: id))
+    }
+
+    // MARK: seeing inside
+
+    /// What is counted of each compression.
+    public enum Count: Int, CaseIterable, Sendable {
+        /// Messages compressed.
+        case messages
+        /// Their bytes before and after, headers aside.
+        case bytesBefore, bytesAfter
+        /// Messages that would not have become shorter, and went out as they were.
+        case unpaid
+    }
+
+    private func cell(_ compression: Compression, _ count: Count) -> Int { compression.index * Count.allCases.count + count.rawValue }
+
+    /// Totals since the start. Any thread.
+    public func count(_ what: Count, of compression: Compression) -> UInt64 { counted[cell(compression, what)] }
+}

@@ -1,0 +1,125 @@
+// Decompressing messages of permessage-deflate (RFC 7692 §7.2.2), as far as a limit and no further.
+
+import CZlib
+import Glibc
+
+/// A decompressor of zlib, with the room for one message.
+///
+/// Not thread safe: used by its owner only. It takes its window, and room for what comes, when the first message comes; a message's room beyond
+/// `roomBytesKept` is given back with the next one.
+public final class Inflater: @unchecked Sendable {  // Sendable because it alone owns what its pointers point to, and its owner is one at a time.
+    public enum Outcome {
+        /// The message; valid until the next call.
+        case message(UnsafeRawBufferPointer)
+        /// It is longer than it may be.
+        case tooLong
+        /// No DEFLATE, or it ends before its end, or it refers to what there is not.
+        case garbage
+        case outOfMemory
+    }
+
+    /// What a message may refer to.
+    private let stream: UnsafeMutablePointer<z_stream>
+    private var room: UnsafeMutableRawPointer?
+    private var roomBytes = 0
+    private static let roomBytesMin = 4096
+    private static let roomBytesKept = 65_536
+
+    /// - Parameter window: bits of the window that the peer compresses with, or more: 8 to 15.
+    /// - Returns: nil without memory.
+    public init?(window: Int = 15) {
+        stream = .allocate(capacity: 1)
+        stream.initialize(to: z_stream())
+        guard czlib_inflate_init(stream, Int32(min(max(window, 8), 15))) == Z_OK else {
+            stream.deallocate()
+            return nil
+        }
+    }
+
+    deinit {
+        inflateEnd(stream)
+        stream.deallocate()
+        free(room)
+    }
+
+    /// Memory that one takes, as zlib.h tells it, the room for its message aside.
+    public static func memoryBytes(window: Int) -> Int { (1 << window) + 7168 }
+
+    /// Decompresses a message.
+    ///
+    /// - Parameters:
+    ///   - payload: as it came, without the four bytes that RFC 7692 §7.2.1 takes off.
+    ///   - bytesMax: the most that it may become; never is more than this made of it, and one byte.
+    ///   - keepsContext: it may refer to the messages before.
+    public func inflate(_ payload: UnsafeRawBufferPointer, bytesMax: Int, keepsContext: Bool) -> Outcome {
+        defer {
+            stream.pointee.next_in = nil
+            stream.pointee.next_out = nil
+        }
+        if !keepsContext, inflateReset(stream) != Z_OK { return .garbage }
+        if roomBytes > Inflater.roomBytesKept {
+            free(room)
+            room = nil
+            roomBytes = 0
+        }
+        var count = 0
+        // An empty message of a stream is nothing at all with some compressors, though RFC 7692 §7.2.3.6 wants a byte.
+        if payload.isEmpty { return .message(UnsafeRawBufferPointer(start: nil, count: 0)) }
+        let isEnded: Bool
+        switch take(payload, &count, bytesMax) {
+        case .taken: isEnded = false
+        case .ended: isEnded = true
+        case .stopped(let outcome): return outcome
+        }
+        // A final block may be the payload's end, though RFC 7692 §7.2.3.4 wants a byte behind it.
+        if !isEnded {
+            let rest = Deflater.tail.withUnsafeBytes { take($0, &count, bytesMax) }
+            if case .stopped(let outcome) = rest { return outcome }
+            // 128: at the end of a block, and of a byte (zlib.h, on data_type). A message that is cut short is elsewhere.
+            guard stream.pointee.data_type & 0xFF == 128 else { return .garbage }
+        }
+        return .message(UnsafeRawBufferPointer(start: room, count: count))
+    }
+
+    private enum Step {
+        case taken
+        /// With the last byte a final block has ended.
+        case ended
+        case stopped(Outcome)
+    }
+
+    private func take(_ input: UnsafeRawBufferPointer, _ count: inout Int, _ bytesMax: Int) -> Step {
+        stream.pointee.next_in = UnsafeMutablePointer(mutating: input.baseAddress?.assumingMemoryBound(to: UInt8.self))
+        stream.pointee.avail_in = UInt32(clamping: input.count)
+        while true {
+            // One byte more than is allowed, so that what is too long shows.
+            if count == roomBytes, !grow(to: bytesMax + 1) { return .stopped(.outOfMemory) }
+            stream.pointee.next_out = room?.advanced(by: count).assumingMemoryBound(to: UInt8.self)
+            let space = min(roomBytes, bytesMax + 1) - count
+            stream.pointee.avail_out = UInt32(clamping: space)
+            let result = CZlib.inflate(stream, Z_SYNC_FLUSH)
+            count += space - Int(stream.pointee.avail_out)
+            if count > bytesMax { return .stopped(.tooLong) }
+            switch result {
+            case Z_OK, Z_BUF_ERROR:
+                if stream.pointee.avail_in == 0, stream.pointee.avail_out > 0 { return .taken }
+                if result == Z_BUF_ERROR, stream.pointee.avail_out > 0 { return .stopped(.garbage) }
+            case Z_STREAM_END:
+                // RFC 7692 §7.2.3.4: behind a final block there may be others; they may refer to what was before it.
+                if inflateResetKeep(stream) != Z_OK { return .stopped(.garbage) }
+                if stream.pointee.avail_in == 0 { return .ended }
+            case Z_MEM_ERROR: return .stopped(.outOfMemory)
+            default: return .stopped(.garbage)
+            }
+        }
+    }
+
+    /// Makes room for more, by doubling.
+    private func grow(to most: Int) -> Bool {
+        let wanted = min(max(roomBytes * 2, Inflater.roomBytesMin), most)
+        guard wanted > roomBytes, let grown = realloc(room, wanted) else { return false }
+        room = grown
+        roomBytes = wanted
+        return true
+    }
+}
