@@ -170,6 +170,12 @@ extension Limits {
         clientTimeout = settings.websocket.clientTimeout
         disconnectsSlowConsumers = settings.websocket.slowConsumer == .disconnect
         statsInterval = max(1, Int(settings.websocket.statsUpdateInterval.components.seconds))
+        compression.isEnabled = settings.compression.enabled
+        compression.thresholdBytes = settings.compression.thresholdBytes
+        compression.keepsContext = settings.compression.contextTakeover
+        compression.contextWindow = settings.compression.windowBits
+        compression.contextMemoryLevel = settings.compression.memoryLevel
+        compression.contextBytesMax = settings.compression.contextMaxBytes
         historyEventsMax = settings.history.maxEvents
         historyBytesMax = settings.history.maxBytes
         historyAgeMax = settings.history.maxAge

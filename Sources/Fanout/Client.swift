@@ -98,6 +98,8 @@ struct Client: ~Copyable {
         static let shaking = Flags(rawValue: 524_288)
         /// The peer's end, or an error, waits in the socket behind its input.
         static let hungUp = Flags(rawValue: 1_048_576)
+        /// What it gets is compressed by `details.context`.
+        static let streams = Flags(rawValue: 2_097_152)
     }
 }
 
@@ -135,6 +137,8 @@ final class ClientDetails {
     var tls: TLSConnection?
     /// What the log says of TLS, once the handshake is over: `TLS 1.3`.
     var transport = ""
+    /// Its own compressor and decompressor; nil where all share theirs, or nothing is compressed.
+    var context: ClientContext?
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?
     /// Input that arrived while its reading rested.

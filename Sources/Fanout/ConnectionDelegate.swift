@@ -15,9 +15,10 @@ public enum Route: Sendable {
 
 /// How a connection starts its life as a client.
 public struct Upgrade: Sendable {
-    public var encoding: Encoding
+    public private(set) var encoding: Encoding
     /// Of WebSocket.
     public var subprotocol: String?
+    public private(set) var compression: AgreedCompression?
     /// Further fields of the answer over HTTP that begins a stream, or refuses it.
     public var fields: [(String, String)] = []
     public var subscription: Subscription
@@ -39,6 +40,12 @@ public struct Upgrade: Sendable {
         self.subscription = subscription
         self.subscription.rights = principal.rights
         self.principal = principal
+    }
+
+    /// Compresses what the client gets, and takes compressed messages of it, as was agreed upon.
+    public mutating func compress(_ agreed: AgreedCompression) {
+        compression = agreed
+        encoding = Encoding(encoding.form, agreed.deflate.serverKeepsContext ? .none : .deflate(window: agreed.deflate.serverWindow))
     }
 }
 
@@ -76,8 +83,8 @@ public protocol ConnectionDelegate: AnyObject, Sendable {
     func respond(to request: Request, later: @escaping @Sendable (Response) -> Void) -> Response?
     /// Takes a message in place of the subscription protocol.
     /// - Parameter payload: valid during the call only.
-    /// - Returns: nil: the message is one of the subscription protocol; else frames to send back.
-    func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8]?
+    /// - Returns: nil: the message is one of the subscription protocol; else a message to send back.
+    func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> (opcode: Opcode, payload: [UInt8])?
 }
 
 extension ConnectionDelegate {
@@ -86,5 +93,5 @@ extension ConnectionDelegate {
         _ token: String, insteadOf present: Principal?, from peer: PeerAddress, later: @escaping @Sendable (AuthenticationOutcome) -> Void
     ) -> AuthenticationOutcome? { .accepted(present ?? .anonymous) }
     public func admit(_ principal: Principal) -> PrincipalAdmission { .admitted(nil) }
-    public func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8]? { nil }
+    public func intercept(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> (opcode: Opcode, payload: [UInt8])? { nil }
 }

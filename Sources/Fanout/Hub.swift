@@ -48,6 +48,8 @@ public final class Hub: Sendable {
 
     /// Makes the frames of everything that is sent.
     public let framer: Framer
+    /// Compressors that clients have of their own.
+    public let contexts = ContextMemory()
 
     private struct State {
         var limits: Limits
@@ -87,7 +89,7 @@ public final class Hub: Sendable {
         gate = AddressGate(rules: limits.addressRules, clock: clock)
         started = clock.now()
         epoch = Epoch(started)
-        let framer = Framer()
+        let framer = Framer(thresholdBytes: limits.compression.thresholdBytes)
         self.framer = framer
         state = Locked(
             State(
@@ -111,6 +113,7 @@ public final class Hub: Sendable {
         }
         replays.apply(limits)
         gate.apply(limits.addressRules)
+        framer.thresholdBytes.store(limits.compression.thresholdBytes, ordering: .relaxed)
         for shard in shards { shard.post { $0.apply(limits) } }
     }
 

@@ -56,6 +56,8 @@ public struct Limits: Sendable {
     /// Bytes that one client is given in one round, so that it does not keep the others waiting.
     public var roundBytesMax = 65_536
 
+    public var compression = CompressionLimits()
+
     public var historyEventsMax = 10_000
     public var historyBytesMax = 16_777_216
     public var historyAgeMax = Duration.seconds(3600)

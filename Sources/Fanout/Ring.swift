@@ -13,6 +13,8 @@ struct Span {
         case void
         /// A state frame shared by a group; the span holds one of its references.
         case state
+        /// A block of a stream that is compressed for the client alone, or what stands before it; the span owns it.
+        case streamed
     }
 
     /// First byte not sent yet.
@@ -24,7 +26,7 @@ struct Span {
     var lanes: Lanes
     /// `.log`: sequence of the last event in the span.
     var last: UInt64
-    /// `.log`: the `Segment`, kept alive by the shard's list; `.own`: the block; `.state`: the `StateFrame`, retained.
+    /// `.log`: the `Segment`, kept alive by the shard's list; `.own`, `.streamed`: the block; `.state`: the `StateFrame`, retained.
     var owner: UnsafeRawPointer
     var kind: Kind
     /// `.log`: its delay since publishing is a figure of ours; not so for what a replay gives.

@@ -30,7 +30,7 @@ extension Shard {
         switch upgrade.encoding.spoken {
         case .webSocket:
             metrics.answered(101)
-            enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol), for: index)
+            enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol, extensions: upgrade.compression?.deflate.answer), for: index)
         case .eventStream:
             metrics.answered(200)
             enqueue(streamHead(upgrade.fields), for: index)

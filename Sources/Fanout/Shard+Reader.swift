@@ -325,6 +325,13 @@ extension Shard {
             answer(index, .error(429, refusal, fields: fields), keepAlive: false, headOnly: false)
             return
         }
+        guard beginCompression(index, upgrade.compression) else {
+            hub.clients.subtract(1, ordering: .relaxed)
+            if upgrade.awaitsAuthentication { hub.awaiting.subtract(1, ordering: .relaxed) }
+            client.pointee.details.place = nil
+            answer(index, .error(503, "out of memory", fields: fields), keepAlive: false, headOnly: false)
+            return
+        }
         if client.pointee.flags.contains(.plainHTTP) { hub.httpConnections.subtract(1, ordering: .relaxed) }
         client.pointee.flags.subtract([.http, .plainHTTP])
         client.pointee.encoding = upgrade.encoding
@@ -336,6 +343,7 @@ extension Shard {
         hub.beginFrames(upgrade.encoding)
         logConnected(index, path: head.path, upgrade.subscription.channels)
         enqueueAnswer(to: head, upgrade, for: index)
+        exemptNewest(of: client)
         // It may have waited long for its credential to be looked at, and had no chance to show life.
         client.pointee.lastReceived = tick
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
@@ -385,13 +393,13 @@ extension Shard {
                 client.pointee.details.pausedInput = Array(rest)
                 return
             }
-            guard let action = client.pointee.receiver.next(&rest) else { return }
+            guard let action = client.pointee.receiver.next(&rest, inflater(for: client)) else { return }
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)
                 if !client.pointee.flags.isDisjoint(with: [.closing, .draining]) || !admit(index) { continue }
                 if let answer = delegate.intercept(opcode, payload) {
-                    send(answer, to: index)
+                    send(hub.framer.frame(answer.opcode, answer.payload, client.pointee.encoding.compression), to: index)
                 } else {
                     converse(payload, with: index)
                 }

@@ -120,7 +120,7 @@ extension Shard {
     func release(_ span: Span) {
         switch span.kind {
         case .log, .void: break
-        case .own: UnsafeMutableRawPointer(mutating: span.owner).deallocate()
+        case .own, .streamed: UnsafeMutableRawPointer(mutating: span.owner).deallocate()
         case .state: Unmanaged<StateFrame>.fromOpaque(span.owner).release()
         }
     }
@@ -150,6 +150,7 @@ extension Shard {
                 markReady(index)
                 return
             }
+            if client.pointee.flags.contains(.streams) { compressWaiting(client, budget) }
             let sent = speaksTLS ? writeTLS(client, budget: budget) : write(client, budget: budget)
             if sent < 0 {
                 switch errno {

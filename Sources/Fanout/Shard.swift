@@ -66,6 +66,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     let readBuffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
     let slots: SlotPool
     let tls = ShardTLS()
+    /// Made when the first compressed message comes.
+    var sharedInflater: Inflater?
     /// Groups by what they want, and the same as a list for the fan-out.
     var groups: [GroupKey: Group] = [:]
     var groupList: [Group] = []

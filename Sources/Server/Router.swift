@@ -250,6 +250,7 @@ public final class Router: ConnectionDelegate {
                 principal: principal ?? .unknown)
             upgrade.awaitsAuthentication = principal == nil
             try subscribe(&upgrade, to: head.query, isOpen: isOpen, principal)
+            if let agreed = try hub.agreeOnCompression(head) { upgrade.compress(agreed) }
             return .upgrade(upgrade)
         } catch {
             return answer(error, cors)

@@ -20,9 +20,13 @@ import Testing
         limits.httpConnectionsMax = 6
         limits.messagesPerSecond = seed % 2 == 0 ? 0 : 50
         limits.disconnectsSlowConsumers = seed % 3 == 0
+        limits.compression.thresholdBytes = 0
+        limits.compression.keepsContext = seed % 2 == 0
         let rig = try Rig(limits, speaksTLS: overTLS)
-        let target = rig.desk.register(Upgrade(subscription: try ModelFilter([.all]).subscription()))
-        let witness = try (0..<2).map { try rig.subscribe(ModelFilter([.requests]), to: $0) }
+        var upgrade = Upgrade(subscription: try ModelFilter([.all]).subscription())
+        upgrade.compress(try Rig.agree(window: 15, on: rig.hub))
+        let target = rig.desk.register(upgrade)
+        let witness = try (0..<2).map { try rig.subscribe(ModelFilter([.requests]), to: $0, as: Rig.encoding(of: 4 * $0)) }
         let failures = SharedFailures()
         let published = Published()
         let ledgers = Locked([Ledger(), Ledger()])

@@ -9,10 +9,13 @@ import Testing
 
 @Suite struct DeliveryTests {
     /// Clients that read all the time.
-    @Test(arguments: testSeeds(2))
+    @Test(arguments: testSeeds(4))
     func everyClientGetsWhatItsFilterPasses(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)
-        let rig = try Rig()
+        var limits = Limits()
+        limits.compression.thresholdBytes = generator.pick([0, 200])
+        limits.compression.keepsContext = seed % 2 == 0
+        let rig = try Rig(limits)
         let filters = (0..<10).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.logs])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }
         let published = Published()
@@ -48,6 +51,8 @@ import Testing
         limits.sendBufferBytes = 4096
         limits.ringSpansMax = generator.pick([1, 2, 16])
         limits.roundBytesMax = generator.pick([1, 1000, 65_536])
+        limits.compression.thresholdBytes = generator.pick([0, 512])
+        limits.compression.keepsContext = seed % 2 == 0
         let rig = try Rig(limits)
         let filters = (0..<6).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }

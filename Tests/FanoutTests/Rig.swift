@@ -137,7 +137,8 @@ struct Rig {
     func subscribe(
         _ subscription: Subscription, to shard: Int = 0, as encoding: Encoding = .text, change: (inout Upgrade) -> Void = { _ in }
     ) throws -> SocketClient {
-        var upgrade = Upgrade(encoding: encoding, subscription: subscription)
+        var upgrade = Upgrade(encoding: Encoding(encoding.form), subscription: subscription)
+        if case .deflate(let window) = encoding.compression { upgrade.compress(try Rig.agree(window: window, on: hub)) }
         change(&upgrade)
         let client = try connect(to: shard)
         switch encoding.spoken {
@@ -151,11 +152,17 @@ struct Rig {
         try subscribe(try filter.subscription(), to: shard, as: encoding)
     }
 
-    /// Gives a number of clients all encodings without compression in turn, on both shards.
-    static func encoding(of number: Int) -> Encoding {
-        let encodings = Encoding.allCases.filter(\.isMadeAhead)
-        return encodings[number / 2 % encodings.count]
+    /// What a client that asks for this window gets.
+    static func agree(window: Int, on hub: Hub) throws -> AgreedCompression {
+        let request = SocketClient.upgradeRequest("/", [("Sec-WebSocket-Extensions", "permessage-deflate; server_max_window_bits=\(window)")])
+        var parser = RequestHeadParser()
+        let head = try Array(request.utf8).withUnsafeBytes { try parser.parse($0)?.head }
+        guard let head, let agreed = try hub.agreeOnCompression(head) else { throw TestFailure("nothing was agreed upon") }
+        return agreed
     }
+
+    /// Gives a number of clients all encodings in turn, on both shards.
+    static func encoding(of number: Int) -> Encoding { Encoding.allCases[number / 2 % Encoding.allCases.count] }
 
     /// Returns when everything is done that was asked of the shards before.
     func settle() { for shard in shards { shard.queue.sync {} } }

@@ -228,7 +228,6 @@ struct SettingsLoadTests {
             loaded.warnings.map(\.description) == [
                 "GOLEAPAI_WS_SERVER_PROT: is no setting and has no effect; did you mean GOLEAPAI_WS_SERVER_PORT?",
                 "f.yaml:1: server.allowed_origins: * lets the pages of every site connect",
-                "f.yaml:2: compression.context_takeover: has no effect in this version",
             ])
     }
 

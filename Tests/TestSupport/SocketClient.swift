@@ -36,6 +36,12 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     /// Payloads of the pings passed over by `message`.
     public private(set) var pings: [String] = []
 
+    /// What was agreed upon about compression: nil before, and where nothing was.
+    public private(set) var deflate: String?
+    /// Data frames that came compressed.
+    public private(set) var compressedFrames = 0
+    private let inflater = Inflater()
+
     public init(owning descriptor: Int32) { self.descriptor = descriptor }
     deinit { end() }
 
@@ -245,6 +251,9 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         else {
             throw TestFailure("no upgrade of \(target): \(answer.map { $0.head + $0.text } ?? "the connection ended")")
         }
+        let extensions = answer.head.split(separator: "\r\n").filter { $0.hasPrefix("sec-websocket-extensions: ") }
+        guard extensions.count <= 1 else { throw TestFailure("\(extensions)") }
+        deflate = extensions.first.map { String($0.dropFirst(26)) }
     }
 
     /// Sends one masked frame.
@@ -272,7 +281,8 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     public func frame() throws -> ServerFrame? {
         while input.count == used { guard try readMore() else { return nil } }
         guard let head = try take(2).map(Array.init) else { throw TestFailure("the connection ended in the header of a frame") }
-        guard head[0] & 0x70 == 0, head[0] & 0x80 != 0, head[1] & 0x80 == 0 else {
+        let isCompressed = deflate != nil && head[0] & 0x70 == 0x40 && head[0] & 0x08 == 0
+        guard head[0] & 0x70 == 0 || isCompressed, head[0] & 0x80 != 0, head[1] & 0x80 == 0 else {
             throw TestFailure("a server's frame must be final, without reserved bits and not masked: \(head)")
         }
         var length = Int(head[1])
@@ -285,13 +295,24 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         }
         guard let payload = try take(length) else { throw TestFailure("the connection ended in a frame") }
         guard closeCode == nil else { throw TestFailure("a frame with opcode \(head[0] & 15) behind the close frame") }
-        let frame = ServerFrame(opcode: head[0] & 15, payload: Array(payload))
+        let frame = ServerFrame(opcode: head[0] & 15, payload: isCompressed ? try decompressed(Array(payload)) : Array(payload))
         if frame.opcode == 8 {
             guard frame.payload.count != 1 else { throw TestFailure("a close frame with one byte") }
             closeCode = frame.payload.count < 2 ? 1005 : UInt16(frame.payload[0]) << 8 | UInt16(frame.payload[1])
             closeReason = String(decoding: frame.payload.dropFirst(2), as: UTF8.self)
         }
         return frame
+    }
+
+    private func decompressed(_ payload: [UInt8]) throws -> [UInt8] {
+        compressedFrames += 1
+        let keepsContext = deflate?.contains("server_no_context_takeover") == false
+        return try payload.withUnsafeBytes { payload in
+            guard case .message(let bytes)? = inflater?.inflate(payload, bytesMax: 16_777_216, keepsContext: keepsContext) else {
+                throw TestFailure("a frame that does not decompress")
+            }
+            return Array(bytes)
+        }
     }
 
     // MARK: event stream

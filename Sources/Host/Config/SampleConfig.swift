@@ -75,8 +75,8 @@ public enum SampleConfig {
 }
 
 extension Setting {
-    /// What it does, what is allowed, and whether it does anything yet.
-    public var explanation: String { sentence + range + (hasEffect ? "" : " No effect in this version.") }
+    /// What it does, and what is allowed.
+    public var explanation: String { sentence + range }
 
     /// Its default as one would write it in the file.
     public var defaultText: String { SampleConfig.yaml(read(Settings())) }

@@ -1,4 +1,4 @@
-// What one value alone cannot show: combinations that cannot work, and what this version does not serve.
+// What one value alone cannot show: combinations that cannot work.
 
 import Base
 
@@ -20,11 +20,6 @@ extension SettingsLoader {
             settings.history.maxBytes >= broadcast.maxEventBytes, "history.max_bytes", or: "broadcast.max_event_bytes",
             "\(settings.history.maxBytes) is less than broadcast.max_event_bytes (\(broadcast.maxEventBytes)): "
                 + "history could not hold such an event")
-        for setting in Setting.all where !setting.hasEffect && setting.read(settings) != setting.read(Settings()) {
-            // Where it was refused above, a warning would only repeat that.
-            if errors.contains(where: { $0.key == setting.key }) { continue }
-            warnings.append(.init(origin(of: setting.key), setting.key, "has no effect in this version"))
-        }
     }
 
     private mutating func checkServer() {

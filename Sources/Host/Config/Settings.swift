@@ -134,6 +134,10 @@ public struct Settings: Sendable, Equatable {
         public var enabled = true
         public var thresholdBytes = 512
         public var contextTakeover = false
+        /// Of the compressors and decompressors that clients have of their own.
+        public var windowBits = 12
+        public var memoryLevel = 5
+        public var contextMaxBytes = 67_108_864
     }
 
     public struct Metrics: Sendable, Equatable {

@@ -6,8 +6,6 @@ public struct Setting: Sendable {
     /// Sections and name, joined by dots: `websocket.buffer_size`.
     public let key: String
     public let kind: SettingKind
-    /// False where the value is read and checked, but nothing is built yet that follows it.
-    public let hasEffect: Bool
     /// A change takes effect at the next start only; others do on reload.
     public let needsRestart: Bool
     /// What it does, for the comment above the key: one or two sentences with full stops.
@@ -53,7 +51,7 @@ extension Setting {
         .init(key: "limits", sentence: "What one address, user or client may use up."),
         .init(key: "broadcast", sentence: "Publishing through /admin/ws/broadcast."),
         .init(key: "redact", sentence: "Masking of secrets in events."),
-        .init(key: "compression", sentence: "Compression of frames (permessage-deflate)."),
+        .init(key: "compression", sentence: "Compression of messages."),
         .init(key: "metrics", sentence: "The /metrics page."),
         .init(key: "log", sentence: "The daemon's own log."),
     ]
@@ -121,9 +119,12 @@ extension Setting {
         boolean("redact.enabled", \.redact.enabled, "Mask tokens, keys and passwords in events, before they are kept or sent."),
         list("redact.fields", \.redact.fields, TextRules.fieldName, "Names of fields whose values are masked as a whole, at any depth, in any case: [password, api_key]."),
 
-        boolean("compression.enabled", \.compression.enabled, hasEffect: false, "Compress for clients that ask for it."),
-        integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", hasEffect: false, "Shorter frames go out as they are."),
-        boolean("compression.context_takeover", \.compression.contextTakeover, hasEffect: false, "One compressor per client: fewer bytes, more memory and CPU."),
+        boolean("compression.enabled", \.compression.enabled, "Compress for clients that ask for it: permessage-deflate."),
+        integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", "Shorter messages go out as they are."),
+        boolean("compression.context_takeover", \.compression.contextTakeover, "A compressor and a decompressor for each client, which remember what went before: fewer bytes, more memory, and every event compressed for each client. Else one compression serves all."),
+        integer("compression.window_bits", \.compression.windowBits, 9...15, "bits", "What those remember, as a power of two; for compression and decompression each."),
+        integer("compression.memory_level", \.compression.memoryLevel, 1...9, "", "How well those remember it, as zlib counts it; a compressor takes 2^(window_bits+2) + 2^(memory_level+9) bytes."),
+        integer("compression.context_max_bytes", \.compression.contextMaxBytes, 0...8_589_934_592, "bytes", "Memory of those of all clients; who comes when it is used up shares what serves all."),
 
         boolean("metrics.enabled", \.metrics.enabled, "Serve /metrics."),
 
@@ -136,17 +137,17 @@ extension Setting {
 extension Setting {
     private typealias Path<Value> = WritableKeyPath<Settings, Value> & Sendable
 
-    private static func boolean(_ key: String, _ path: Path<Bool>, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String) -> Setting {
+    private static func boolean(_ key: String, _ path: Path<Bool>, needsRestart: Bool = false, _ sentence: String) -> Setting {
         Setting(
-            key: key, kind: .boolean, hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .boolean($0[keyPath: path]) },
+            key: key, kind: .boolean, needsRestart: needsRestart, sentence: sentence, read: { .boolean($0[keyPath: path]) },
             write: { if case .boolean(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func integer(
-        _ key: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ unit: String, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
+        _ key: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ unit: String, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .integer(range, unit: unit), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence,
+            key: key, kind: .integer(range, unit: unit), needsRestart: needsRestart, sentence: sentence,
             read: { .integer($0[keyPath: path]) },
             write: { if case .integer(let value) = $1 { $0[keyPath: path] = value } })
     }
@@ -155,22 +156,22 @@ extension Setting {
         _ key: String, _ path: Path<Duration>, _ range: ClosedRange<Duration>, step: Duration = .milliseconds(1), _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .duration(range, step: step), hasEffect: true, needsRestart: false, sentence: sentence,
+            key: key, kind: .duration(range, step: step), needsRestart: false, sentence: sentence,
             read: { .duration($0[keyPath: path]) },
             write: { if case .duration(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func text(
-        _ key: String, _ path: Path<String>, _ rule: @escaping TextRule, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
+        _ key: String, _ path: Path<String>, _ rule: @escaping TextRule, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .text(rule), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .text($0[keyPath: path]) },
+            key: key, kind: .text(rule), needsRestart: needsRestart, sentence: sentence, read: { .text($0[keyPath: path]) },
             write: { if case .text(let value) = $1 { $0[keyPath: path] = value } })
     }
 
     private static func choice(_ key: String, _ path: Path<String>, _ words: [String], _ sentence: String) -> Setting {
         Setting(
-            key: key, kind: .choice(words), hasEffect: true, needsRestart: false, sentence: sentence, read: { .text($0[keyPath: path]) },
+            key: key, kind: .choice(words), needsRestart: false, sentence: sentence, read: { .text($0[keyPath: path]) },
             write: { if case .text(let value) = $1 { $0[keyPath: path] = value } })
     }
 
@@ -178,16 +179,16 @@ extension Setting {
         _ key: String, _ path: Path<Word>, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .choice(Word.allCases.map(\.rawValue)), hasEffect: true, needsRestart: false, sentence: sentence,
+            key: key, kind: .choice(Word.allCases.map(\.rawValue)), needsRestart: false, sentence: sentence,
             read: { .text($0[keyPath: path].rawValue) },
             write: { if case .text(let value) = $1, let word = Word(rawValue: value) { $0[keyPath: path] = word } })
     }
 
     private static func list(
-        _ key: String, _ path: Path<[String]>, _ rule: @escaping TextRule, hasEffect: Bool = true, needsRestart: Bool = false, _ sentence: String
+        _ key: String, _ path: Path<[String]>, _ rule: @escaping TextRule, needsRestart: Bool = false, _ sentence: String
     ) -> Setting {
         Setting(
-            key: key, kind: .list(rule), hasEffect: hasEffect, needsRestart: needsRestart, sentence: sentence, read: { .list($0[keyPath: path]) },
+            key: key, kind: .list(rule), needsRestart: needsRestart, sentence: sentence, read: { .list($0[keyPath: path]) },
             write: { if case .list(let value) = $1 { $0[keyPath: path] = value } })
     }
 }

@@ -23,6 +23,8 @@ public enum Refusal: String, CaseIterable, Sendable {
     case bytesPerSecond = "bytes_per_second"
     /// Close code 1009.
     case messageBytes = "message_bytes"
+    /// Nobody is turned away: the client shares a compressor.
+    case compressionContexts = "compression_contexts"
     /// An `error` of `rate_limited`: the client has a replay already, or too many changes of its subscription wait.
     case replayRunning = "replay_running"
     case subscriptionChanges = "subscription_changes"

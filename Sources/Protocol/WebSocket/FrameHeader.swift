@@ -4,6 +4,8 @@
 struct FrameHeader: Equatable {
     var opcode: Opcode
     var isFinal: Bool
+    /// RSV1: the message that it begins is compressed (RFC 7692 §6).
+    var isCompressed = false
     var payloadBytes: Int
     /// Zero where the frame is not masked, so that unmasking changes nothing.
     var key: MaskingKey
@@ -16,10 +18,14 @@ struct FrameHeader: Equatable {
         /// A fragmented message has begun, so that only its continuation or a control frame may come.
         var expectsContinuation: Bool
         var acceptsBinary: Bool
+        /// Compressed messages were agreed upon.
+        var acceptsCompressed = false
         /// Frames of a client are masked, those of a server are not.
         var isMasked = true
         /// What the message may still grow by.
         var payloadBytesMax: Int
+        /// The same of a compressed one that begins.
+        var compressedBytesMax = 0
     }
 
     enum Outcome: Equatable {
@@ -37,7 +43,9 @@ struct FrameHeader: Equatable {
         let opcode = Opcode(rawValue: first & 0x0F)
         let isFinal = first & 0x80 != 0
         // RFC 6455 §5.2: reserved bits are 0 unless an extension gave them a meaning.
-        if first & 0x70 != 0 { return .violation(.protocolError, "reserved bits are set") }
+        // RFC 7692 §6.1: its bit stands on the first frame of a message, and on no control frame.
+        let isCompressed = first & 0x70 == 0x40 && rules.acceptsCompressed && !opcode.isControl && opcode != .continuation
+        if first & 0x70 != 0 && !isCompressed { return .violation(.protocolError, "reserved bits are set") }
         if !opcode.isDefined { return .violation(.protocolError, "reserved opcode") }
         if opcode.isControl {
             if !isFinal { return .violation(.protocolError, "fragmented control frame") }
@@ -75,17 +83,19 @@ struct FrameHeader: Equatable {
             if length >> 63 != 0 { return .violation(.protocolError, "length has its highest bit set") }
         }
         let payloadBytes = Int(truncatingIfNeeded: length)
-        if !opcode.isControl && payloadBytes > rules.payloadBytesMax {
+        if !opcode.isControl && payloadBytes > (isCompressed ? rules.compressedBytesMax : rules.payloadBytesMax) {
             return .violation(.messageTooBig, CloseCode.messageTooBig.reason)
         }
 
         let keyAt = 2 + lengthBytes
         guard rules.isMasked else {
-            let header = FrameHeader(opcode: opcode, isFinal: isFinal, payloadBytes: payloadBytes, key: MaskingKey(value: 0))
+            let header = FrameHeader(
+                opcode: opcode, isFinal: isFinal, isCompressed: isCompressed, payloadBytes: payloadBytes, key: MaskingKey(value: 0))
             return .complete(header, bytes: keyAt)
         }
         guard bytes.count >= keyAt + 4 else { return .incomplete }
         let key = MaskingKey(bytes[keyAt], bytes[keyAt + 1], bytes[keyAt + 2], bytes[keyAt + 3])
-        return .complete(FrameHeader(opcode: opcode, isFinal: isFinal, payloadBytes: payloadBytes, key: key), bytes: keyAt + 4)
+        let header = FrameHeader(opcode: opcode, isFinal: isFinal, isCompressed: isCompressed, payloadBytes: payloadBytes, key: key)
+        return .complete(header, bytes: keyAt + 4)
     }
 }

@@ -10,7 +10,7 @@ import Glibc
 public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable because it alone owns what its pointers point to.
     /// What the bytes meant. Pointers are borrowed: valid until the next call of `next(_:)`, and while the input buffer lives.
     public enum Action {
-        /// A whole message, text or binary; unmasked, and valid UTF-8 if text.
+        /// A whole message, text or binary; unmasked, decompressed, and valid UTF-8 if text. One that was compressed lies in the inflater.
         case message(Opcode, UnsafeRawBufferPointer)
         case ping(UnsafeRawBufferPointer)
         case pong(UnsafeRawBufferPointer)
@@ -28,6 +28,9 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private let fragmentsMax: UInt32
     private let acceptsBinary: Bool
     private let isMasked: Bool
+    /// Whether compressed messages were agreed upon, and whether they may refer to those before.
+    private var acceptsCompressed = false
+    private var keepsContext = false
     private var isFinished = false
 
     // The header of the next frame, as far as it has come.
@@ -47,6 +50,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private var messageOpcode = Opcode.continuation
     private var utf8 = UTF8Validator()
     private var fragments: UInt32 = 0
+    private var isCompressed = false
     private var message = Assembly()
 
     // A control frame in pieces, which may come between those of a message.
@@ -70,6 +74,20 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         free(control.base)
     }
 
+    /// From now on compressed messages are taken (RFC 7692).
+    /// - Parameter keepsContext: they may refer to those before: `next` is always given the same inflater, and nobody else uses it.
+    public mutating func acceptCompressed(keepsContext: Bool) {
+        acceptsCompressed = true
+        self.keepsContext = keepsContext
+    }
+
+    /// Whether it takes compressed messages, and so wants an inflater.
+    public var wantsInflater: Bool { acceptsCompressed }
+
+    /// Most bytes of a compressed message as it comes. What does not compress becomes longer, by less than this allows; an empty block takes five bytes
+    /// and says nothing, so there is a bound.
+    private var compressedBytesMax: Int { messageBytesMax + messageBytesMax / 8 + 64 }
+
     /// Whether nothing has begun: no frame, no message.
     public var isIdle: Bool { stagedBytes == 0 && !isInPayload && messageOpcode == .continuation }
 
@@ -79,9 +97,10 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// Takes from `input`, advancing it and unmasking in place, up to the next thing that happened.
     ///
     /// A message that came in one frame and in one piece is handed over where it lies; others are put together.
+    /// - Parameter inflater: where compressed messages were agreed upon. It may serve many receivers, but where context is kept.
     /// - Returns: nil when `input` is used up. Call until then.
     /// - Complexity: O(bytes taken), amortised, however the bytes are cut.
-    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer) -> Action? {
+    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil) -> Action? {
         releaseHandedOut()
         while !isFinished {
             if !isInPayload {
@@ -92,7 +111,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
                     if let action = begin(header) { return action }
                 }
             }
-            if let action = readPayload(&input) { return action }
+            if let action = readPayload(&input, inflater) { return action }
             if isInPayload { return nil }
         }
         input = UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -103,8 +122,8 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     private mutating func readHeader(_ input: inout UnsafeMutableRawBufferPointer) -> FrameHeader.Outcome {
         let rules = FrameHeader.Rules(
-            expectsContinuation: messageOpcode != .continuation, acceptsBinary: acceptsBinary, isMasked: isMasked,
-            payloadBytesMax: messageBytesMax - message.count)
+            expectsContinuation: messageOpcode != .continuation, acceptsBinary: acceptsBinary, acceptsCompressed: acceptsCompressed,
+            isMasked: isMasked, payloadBytesMax: messageMax - message.count, compressedBytesMax: compressedBytesMax)
         if stagedBytes == 0 {
             let outcome = FrameHeader.parse(UnsafeRawBufferPointer(input), rules)
             guard case .complete(_, let bytes) = outcome else {
@@ -129,6 +148,9 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         return .incomplete
     }
 
+    /// Most bytes that the message in the making may have, as it comes.
+    private var messageMax: Int { messageOpcode != .continuation && isCompressed ? compressedBytesMax : messageBytesMax }
+
     private mutating func stage(_ input: inout UnsafeMutableRawBufferPointer, _ bytes: Int) {
         for i in 0..<bytes {
             staged[Int(stagedBytes)] = input[i]
@@ -148,6 +170,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         guard !opcode.isControl else { return nil }
         if opcode != .continuation {
             messageOpcode = opcode
+            isCompressed = header.isCompressed
             utf8 = UTF8Validator()
             fragments = 0
         }
@@ -158,7 +181,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     // MARK: payload
 
-    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer) -> Action? {
+    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater?) -> Action? {
         let count = min(input.count, payloadBytesLeft)
         let piece = UnsafeMutableRawBufferPointer(rebasing: input[..<count])
         if isMasked { unmask(piece, key: key, offset: Int(keyOffset)) }
@@ -175,19 +198,32 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
             return isFrameComplete ? finishControl(control.bytes) : nil
         }
 
-        if messageOpcode == .text && !utf8.feed(bytes) { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
+        if messageOpcode == .text && !isCompressed && !utf8.feed(bytes) { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
         let isMessageComplete = isFrameComplete && isFinal
         if isMessageComplete {
-            if messageOpcode == .text && !utf8.isComplete { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
+            if messageOpcode == .text && !isCompressed && !utf8.isComplete { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
             let kind = messageOpcode
             messageOpcode = .continuation
-            if message.count == 0 { return .message(kind, bytes) }
+            if message.count == 0 { return isCompressed ? inflate(bytes, kind, inflater) : .message(kind, bytes) }
             if !message.append(bytes, most: message.count + count) { return fail(.internalError, "out of memory") }
-            return .message(kind, message.bytes)
+            return isCompressed ? inflate(message.bytes, kind, inflater) : .message(kind, message.bytes)
         }
         // The rest of this frame is announced, so doubling need not go beyond it; more fragments may go up to the limit.
-        let most = isFinal ? message.count + count + payloadBytesLeft : messageBytesMax
+        let most = isFinal ? message.count + count + payloadBytesLeft : messageMax
         return message.append(bytes, most: most) ? nil : fail(.internalError, "out of memory")
+    }
+
+    private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?) -> Action {
+        guard let inflater else { return fail(.internalError, "out of memory") }
+        switch inflater.inflate(payload, bytesMax: messageBytesMax, keepsContext: keepsContext) {
+        case .message(let bytes):
+            if kind == .text, !UTF8Validator.isValid(bytes) { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
+            return .message(kind, bytes)
+        case .tooLong: return fail(.messageTooBig, CloseCode.messageTooBig.reason)
+        // RFC 7692 names no code; this one is for data that are not what the message says.
+        case .garbage: return fail(.invalidPayload, "compressed data are damaged")
+        case .outOfMemory: return fail(.internalError, "out of memory")
+        }
     }
 
     private mutating func finishControl(_ payload: UnsafeRawBufferPointer) -> Action {

@@ -35,6 +35,35 @@ public enum FrameWriter {
         return 10
     }
 
+    /// The header of a whole message.
+    public static func header(_ opcode: Opcode, payloadBytes: Int, isCompressed: Bool) -> [UInt8] {
+        [UInt8](unsafeUninitializedCapacity: headerBytesMax) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            initialized = writeHeader(opcode, payloadBytes: payloadBytes, isCompressed: isCompressed, to: UnsafeMutableRawPointer(base))
+        }
+    }
+
+    /// A frame of ours among others, as it was written; borrowed from where it lies.
+    public struct Written {
+        public let opcode: Opcode
+        public let payload: UnsafeRawBufferPointer
+        /// Header and payload.
+        public let bytes: UnsafeRawBufferPointer
+
+        /// The first of some frames of a server; nil where there is none, or not all of it.
+        public init?(_ frames: UnsafeRawBufferPointer) {
+            guard frames.count >= 2 else { return nil }
+            opcode = Opcode(rawValue: frames[0] & 0x0F)
+            let lengthBytes = frames[1] == 127 ? 8 : frames[1] == 126 ? 2 : 0
+            guard frames.count >= 2 + lengthBytes else { return nil }
+            var length = lengthBytes == 0 ? Int(frames[1]) : 0
+            for byte in frames[2..<(2 + lengthBytes)] { length = length << 8 | Int(byte) }
+            guard length <= frames.count - 2 - lengthBytes else { return nil }
+            bytes = UnsafeRawBufferPointer(rebasing: frames[..<(2 + lengthBytes + length)])
+            payload = UnsafeRawBufferPointer(rebasing: bytes[(2 + lengthBytes)...])
+        }
+    }
+
     /// A whole frame. The payload of a control frame is cut to the 125 bytes that RFC 6455 §5.5 allows.
     public static func frame(_ opcode: Opcode, _ payload: UnsafeRawBufferPointer) -> [UInt8] {
         let count = opcode.isControl ? min(payload.count, 125) : payload.count

@@ -48,12 +48,14 @@ public enum Handshake {
     /// - Parameters:
     ///   - key: as the request gave it, checked by `check(_:)`.
     ///   - subprotocol: the one chosen of those offered; left out if it is no token.
-    public static func response(key: String, subprotocol: String?) -> [UInt8] {
+    ///   - extensions: the value of Sec-WebSocket-Extensions, where something was agreed upon.
+    public static func response(key: String, subprotocol: String?, extensions: String? = nil) -> [UInt8] {
         var text = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         text += "Sec-WebSocket-Accept: \(accept(for: key))\r\n"
         if let subprotocol, !subprotocol.isEmpty, subprotocol.utf8.allSatisfy(HTTPSyntax.isToken) {
             text += "Sec-WebSocket-Protocol: \(subprotocol)\r\n"
         }
+        if let extensions { text += "Sec-WebSocket-Extensions: \(extensions)\r\n" }
         text += "\r\n"
         return Array(text.utf8)
     }

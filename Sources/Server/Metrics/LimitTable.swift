@@ -55,6 +55,10 @@ extension Refusal {
                 "`rate_limited`; at twice as many close 4013, which is what is counted")
         case .bytesPerSecond: line("bytes of one client in a second", .setting("limits.bytes_per_second"), "close 4013")
         case .messageBytes: line("one message of a client", .setting("websocket.max_message_bytes"), "close 1009")
+        case .compressionContexts:
+            line(
+                "memory of compressors that clients have of their own", .setting("compression.context_max_bytes"),
+                "served by those that all share")
         case .replayRunning: line("replays of one client", .constant("1"), "`rate_limited`")
         case .subscriptionChanges:
             line("changes of a subscription that wait for events before them", .constant("16"), "`rate_limited`")

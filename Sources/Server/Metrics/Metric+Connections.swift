@@ -160,6 +160,7 @@ enum LimitInForce: String, CaseIterable, Sendable {
     case broadcastBurst = "broadcast_burst"
     case eventBytes = "event_bytes"
     case batchBytes = "batch_bytes"
+    case compressionContextBytes = "compression_context_bytes"
 
     func value(_ observed: Observation) -> Int {
         switch self {
@@ -179,6 +180,7 @@ enum LimitInForce: String, CaseIterable, Sendable {
         case .broadcastBurst: observed.broadcast.burst
         case .eventBytes: observed.broadcast.eventBytesMax
         case .batchBytes: observed.broadcast.batchBytesMax
+        case .compressionContextBytes: observed.limits.compression.contextBytesMax
         }
     }
 }

@@ -55,6 +55,7 @@ struct Metric: Sendable {
         Part(title: "Connections and clients", metrics: connections),
         Part(title: "What is turned away", metrics: refusals),
         Part(title: "Events and deliveries", metrics: events),
+        Part(title: "Compression", metrics: compression),
         Part(title: "History and replays", metrics: history),
         Part(title: "Sources", metrics: sources),
         Part(title: "Credentials", metrics: credentials),

@@ -1,0 +1,106 @@
+// Compression that is a client's own: what it sends is decompressed, and where context is kept, what it gets is compressed on its way from the
+// ring to the socket.
+//
+// A stream of messages that refer to each other can leave out none and swap none. So events wait in the ring as they wait for all,
+// uncompressed and shared, and only what is about to be written is compressed: what is dropped, superseded or withdrawn until then has not been part of the
+// stream.
+
+import Base
+import Protocol
+
+/// What a client has for itself. Confined to the shard's queue.
+final class ClientContext {
+    /// Nil where our messages are compressed for all alike.
+    let deflater: Deflater?
+    /// Nil where the client's messages stand each for itself.
+    let inflater: Inflater?
+    private let place: ContextPlace?
+
+    /// - Returns: nil without memory.
+    init?(_ agreed: AgreedCompression, _ limits: CompressionLimits) {
+        let deflate = agreed.deflate
+        place = agreed.place
+        deflater =
+            deflate.serverKeepsContext
+            ? Deflater(window: deflate.serverWindow, level: ClientContext.level, memoryLevel: limits.contextMemoryLevel) : nil
+        inflater = deflate.clientKeepsContext ? Inflater(window: deflate.clientWindow) : nil
+        if deflate.serverKeepsContext && deflater == nil || deflate.clientKeepsContext && inflater == nil { return nil }
+    }
+
+    private static let level = 6
+}
+
+extension Shard {
+    /// Gives a client that begins what it needs for its compression.
+    /// - Returns: false without memory.
+    func beginCompression(_ index: UInt32, _ agreed: AgreedCompression?) -> Bool {
+        guard let agreed else { return true }
+        let client = client(index)
+        client.pointee.receiver.acceptCompressed(keepsContext: agreed.deflate.clientKeepsContext)
+        guard agreed.place != nil else { return true }
+        guard let context = ClientContext(agreed, limits.compression) else { return false }
+        client.pointee.details.context = context
+        if context.deflater != nil { client.pointee.flags.insert(.streams) }
+        return true
+    }
+
+    /// What decompresses a client's messages: its own, or one that all share whose messages stand each for itself.
+    func inflater(for client: UnsafeMutablePointer<Client>) -> Inflater? {
+        guard client.pointee.receiver.wantsInflater else { return nil }
+        if let own = client.pointee.details.context?.inflater { return own }
+        if sharedInflater == nil { sharedInflater = Inflater() }
+        return sharedInflater
+    }
+
+    /// The answer to the handshake waits in the ring, and is no frame.
+    func exemptNewest(of client: UnsafeMutablePointer<Client>) {
+        guard client.pointee.flags.contains(.streams), let span = client.pointee.ring.newest(capacity: slots.capacity), span.pointee.kind == .own
+        else { return }
+        client.pointee.outboxBytes -= span.pointee.length
+        span.pointee.kind = .streamed
+    }
+
+    /// Compresses what is written next: the oldest spans of a ring, about `budget` bytes of them.
+    func compressWaiting(_ client: UnsafeMutablePointer<Client>, _ budget: Int) {
+        guard let deflater = client.pointee.details.context?.deflater else { return }
+        var bytes = 0
+        var position = 0
+        while bytes < budget, let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
+            if span.pointee.kind != .streamed, span.pointee.kind != .void { compress(span, of: client, deflater) }
+            bytes += Int(span.pointee.length)
+            position += 1
+        }
+    }
+
+    /// Makes a block of a client's stream out of a span of whole frames.
+    private func compress(_ span: UnsafeMutablePointer<Span>, of client: UnsafeMutablePointer<Client>, _ deflater: Deflater) {
+        let threshold = limits.compression.thresholdBytes
+        var rest = UnsafeRawBufferPointer(start: span.pointee.start, count: Int(span.pointee.length))
+        var block: [UInt8] = []
+        var payload: [UInt8] = []
+        while let frame = FrameWriter.Written(rest) {
+            rest = UnsafeRawBufferPointer(rebasing: rest[frame.bytes.count...])
+            if frame.opcode.isControl || frame.payload.count < threshold {
+                block += frame.bytes
+                continue
+            }
+            payload.removeAll(keepingCapacity: true)
+            deflater.append(frame.payload, to: &payload)
+            hub.framer.countStreamed(before: frame.payload.count, after: payload.count)
+            block += FrameWriter.header(frame.opcode, payloadBytes: payload.count, isCompressed: true)
+            block += payload
+        }
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: block.count, alignment: 1)
+        memory.copyBytes(from: block)
+        guard let start = UnsafeRawPointer(memory.baseAddress) else { return }
+        if span.pointee.kind == .own {
+            client.pointee.outboxBytes -= span.pointee.length
+            if client.pointee.details.placedGap?.block == span.pointee.owner { client.pointee.details.placedGap = nil }
+        }
+        release(span.pointee)
+        span.pointee.start = start
+        span.pointee.length = UInt32(block.count)
+        span.pointee.owner = start
+        span.pointee.kind = .streamed
+    }
+}

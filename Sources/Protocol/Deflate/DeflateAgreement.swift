@@ -1,0 +1,97 @@
+// What a client and we agree upon about permessage-deflate (RFC 7692 §7.1).
+
+/// The parameters of permessage-deflate on one connection.
+public struct DeflateAgreement: Equatable, Sendable {
+    /// Bits of the window that we may compress with, 9 to 15. Where 8 were asked for, 9 keeps to it (`Deflater.windows`).
+    public var serverWindow: Int
+    /// Bits of the window that the client compresses with, at most.
+    public var clientWindow: Int
+    /// Our messages may refer to those before.
+    public var serverKeepsContext: Bool
+    /// The client's messages may.
+    public var clientKeepsContext: Bool
+    /// The value of Sec-WebSocket-Extensions in our answer.
+    public var answer: String
+
+    /// What we are ready to do.
+    public struct Policy: Equatable, Sendable {
+        /// Compressors and decompressors of a client's own.
+        public var keepsContext: Bool
+        /// Most bits of their windows, 9 to 15. What is compressed for many at once takes no memory of any of them, and keeps to what it was asked.
+        public var windowMax: Int
+
+        public init(keepsContext: Bool = false, windowMax: Int = 15) {
+            self.keepsContext = keepsContext
+            self.windowMax = windowMax
+        }
+    }
+
+    /// Looks for the first offer that we can take; the others are declined by saying nothing of them.
+    ///
+    /// - Parameter policy: nil where nothing is compressed.
+    /// - Returns: nil where there is none.
+    /// - Throws: 400 for a field that is no list of extensions.
+    public static func reach(_ head: RequestHead, _ policy: Policy?) throws(HTTPError) -> DeflateAgreement? {
+        let offers = try ExtensionOffer.parse(head.all("sec-websocket-extensions"))
+        guard let policy else { return nil }
+        for offer in offers where offer.name == "permessage-deflate" {
+            if let wishes = Wishes(offer.parameters) { return DeflateAgreement(wishes, policy) }
+        }
+        return nil
+    }
+
+    private init(_ wishes: Wishes, _ policy: Policy) {
+        serverKeepsContext = policy.keepsContext && !wishes.serverKeepsNone
+        clientKeepsContext = policy.keepsContext && !wishes.clientKeepsNone
+        answer = "permessage-deflate"
+        // Where we need not, it is said all the same: the client can do without a window, too.
+        if !serverKeepsContext { answer += "; server_no_context_takeover" }
+        if !clientKeepsContext { answer += "; client_no_context_takeover" }
+        let asked = wishes.serverWindow ?? 15
+        let used = serverKeepsContext ? min(asked, policy.windowMax) : asked
+        // RFC 7692 §7.1.2.1: who takes such an offer says so, with the same number or a smaller one.
+        if wishes.serverWindow != nil { answer += "; server_max_window_bits=\(used)" }
+        serverWindow = max(used, Deflater.windows.lowerBound)
+        clientWindow = wishes.clientWindow ?? 15
+        // It costs memory only where it is kept, and can be asked only of who has said that it understands.
+        if clientKeepsContext, wishes.takesClientWindow, policy.windowMax < clientWindow {
+            clientWindow = policy.windowMax
+            answer += "; client_max_window_bits=\(clientWindow)"
+        }
+    }
+
+    /// One offer, understood.
+    private struct Wishes {
+        var serverKeepsNone = false
+        var clientKeepsNone = false
+        var serverWindow: Int?
+        /// `client_max_window_bits` is there, with a value or without.
+        var takesClientWindow = false
+        var clientWindow: Int?
+
+        /// - Returns: nil for an offer that must be declined (RFC 7692 §7.1): a parameter that is unknown, stands twice, or has a value that it may not
+        ///   have.
+        init?(_ parameters: [ExtensionOffer.Parameter]) {
+            var seen: Set<String> = []
+            for parameter in parameters {
+                guard seen.insert(parameter.name).inserted else { return nil }
+                switch (parameter.name, parameter.value) {
+                case ("server_no_context_takeover", nil): serverKeepsNone = true
+                case ("client_no_context_takeover", nil): clientKeepsNone = true
+                case ("server_max_window_bits", let value?):
+                    guard let bits = Wishes.bits[value] else { return nil }
+                    serverWindow = bits
+                case ("client_max_window_bits", nil): takesClientWindow = true
+                case ("client_max_window_bits", let value?):
+                    guard let bits = Wishes.bits[value] else { return nil }
+                    takesClientWindow = true
+                    clientWindow = bits
+                default: return nil
+                }
+            }
+        }
+
+        /// A decimal number from 8 to 15, without leading zeros.
+        private static let bits = Dictionary(uniqueKeysWithValues: (8...15).map { ("\($0)", $0) })
+    }
+}
