@@ -19,7 +19,10 @@ COUNTERS = ("allocations", "sends", "receipts", "waits")
 EVENTS = 100
 ROUNDS = 3
 FEW, MANY = 20, 120
-KINDS = {"ws": WebSocket, "sse": EventStream}
+KINDS = {
+    "ws": lambda port, target: WebSocket(port, f"/ws/{target}"), "sse": lambda port, target: EventStream(port, f"/sse/{target}"),
+    "compressed": lambda port, target: WebSocket(port, f"/ws/{target}", deflate="permessage-deflate"),
+}
 
 
 class Counts:
@@ -40,7 +43,7 @@ def library(tmp_path_factory):
 
 def spent(daemon, counts, clients, kind, query):
     """What publishing so many events, one after the other, has counted with so many clients, each of which got all of them."""
-    crowd = [KINDS[kind](daemon.port, f"/{kind}/logs{query}") for _ in range(clients)]
+    crowd = [KINDS[kind](daemon.port, f"logs{query}") for _ in range(clients)]
 
     def round_of(first, number):
         before = counts()
@@ -62,11 +65,13 @@ def spent(daemon, counts, clients, kind, query):
     return {name: min(found[name] for found in rounds) for name in COUNTERS}
 
 
-@pytest.mark.parametrize("kind, query", [("ws", ""), ("ws", "?level=debug&q=xx"), ("sse", "")], ids=["no filter", "filtered", "streams"])
+@pytest.mark.parametrize("kind, query", [("ws", ""), ("ws", "?level=debug&q=xx"), ("sse", ""), ("compressed", "")],
+                         ids=["no filter", "filtered", "streams", "compressed"])
 def test_a_delivery_is_one_send_and_no_allocation(start, tmp_path, library, fact, kind, query):
     counts = Counts(tmp_path / "counts")
     # On a machine that is busy enough for it, pings would be counted with the events.
-    daemon = start({"server": {"shards": 1}, "websocket": {"heartbeat_interval": Literal("1h"), "client_timeout": Literal("2h")}},
+    daemon = start({"server": {"shards": 1}, "websocket": {"heartbeat_interval": Literal("1h"), "client_timeout": Literal("2h")},
+                    "compression": {"threshold_bytes": 0}},
                    environment={"LD_PRELOAD": str(library), "COUNT_INTO": str(counts.path)})
     few, many = spent(daemon, counts, FEW, kind, query), spent(daemon, counts, MANY, kind, query)
     each = {name: (many[name] - few[name]) / EVENTS / (MANY - FEW) for name in COUNTERS}
@@ -137,14 +142,16 @@ def private_bytes(daemon):
     return int(re.search(r"Private_Dirty:\s+(\d+) kB", text).group(1)) * 1024
 
 
-@pytest.mark.parametrize("kind, status", [("ws", 101), ("sse", 200)])
-def test_memory_of_an_idle_client(start, fact, kind, status):
+@pytest.mark.parametrize("kind, status, more", [
+    ("ws", 101, ""), ("sse", 200, ""), ("ws", 101, "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"),
+], ids=["ws", "sse", "compressed"])
+def test_memory_of_an_idle_client(start, fact, kind, status, more):
     number = 3000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     daemon = start({"server": {"shards": 1}, "websocket": {"max_clients": 2 * number}})
     request = (f"GET /{kind}/logs?level=warn HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n\r\n").encode()
+               f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\n{more}\r\n").encode()
     held = []
 
     def connect(count):

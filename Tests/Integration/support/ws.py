@@ -6,6 +6,7 @@ import random
 import socket
 import struct
 import time
+import zlib
 
 from .daemon import PATIENCE
 
@@ -13,6 +14,12 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 MARKER = "settle-marker"
 """Type of the events that only `settle` publishes; clients here do not show them."""
+
+
+def compress(message, window=15):
+    """A message as permessage-deflate has it, without reference to any before."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -window)
+    return (deflater.compress(message) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
 class Closed(Exception):
@@ -89,8 +96,9 @@ class WebSocket:
     """A blocking connection. `receive…` wait for PATIENCE at most."""
 
     def __init__(self, port, path="/ws", headers=(), answer_pings=True, receive_buffer=None, address="127.0.0.1",
-                 send_after_handshake=b"", host=None, tls=None, source=None):
+                 send_after_handshake=b"", host=None, tls=None, source=None, deflate=None):
         self.answer_pings = answer_pings
+        self.compressed = self.wire_bytes = 0    # data frames that came compressed, and bytes of the payloads of all
         self.messages_sent = 0
         self.pings = []
         self.pongs = []
@@ -114,6 +122,8 @@ class WebSocket:
             "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
         ]
         lines += [f"{name}: {value}" for name, value in headers]
+        if deflate:
+            lines.append(f"Sec-WebSocket-Extensions: {deflate}")
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode() + send_after_handshake)
         from .http import read_response
 
@@ -121,6 +131,9 @@ class WebSocket:
             self.response = read_response(self.sock, self.buffer)
             if self.response.status != 101:
                 raise Refused(self.response)
+            self.agreed = self.response.header("Sec-WebSocket-Extensions")
+            self.keeps_context = self.agreed and "server_no_context_takeover" not in self.agreed
+            self.inflater = self.agreed and zlib.decompressobj(-15)
         except BaseException:
             self.sock.close()
             raise
@@ -129,7 +142,8 @@ class WebSocket:
     def adopt(cls, connection, path=""):
         """The WebSocket that a `Connection` has become by an answer of 101."""
         client = cls.__new__(cls)
-        client.messages_sent = 0
+        client.messages_sent = client.compressed = client.wire_bytes = 0
+        client.agreed = None
         client.answer_pings, client.pings, client.pongs, client.close = True, [], [], None
         client.path, client.port, client.sock, client.buffer = path, connection.port, connection.sock, connection.buffer
         return client
@@ -165,9 +179,11 @@ class WebSocket:
             frame = take_frame(self.buffer)
             if frame:
                 opcode, fin, rsv, payload, used = frame
-                assert rsv == 0 and fin, f"reserved bits or a fragment from the daemon: {frame[:3]}"
+                is_compressed = rsv == 4 and self.agreed and opcode in (TEXT, BINARY)
+                assert (rsv == 0 or is_compressed) and fin, f"reserved bits or a fragment from the daemon: {frame[:3]}"
                 del self.buffer[:used]
-                return opcode, payload
+                self.wire_bytes += len(payload) if opcode in (TEXT, BINARY) else 0
+                return opcode, self.decompress(payload) if is_compressed else payload
             self.sock.settimeout(max(0.001, end - time.monotonic()))
             try:
                 data = self.sock.recv(65536)
@@ -179,6 +195,13 @@ class WebSocket:
             if not data:
                 raise Closed(f"end of stream with {len(self.buffer)} bytes of a frame" if self.buffer else "end of stream")
             self.buffer += data
+
+    def decompress(self, payload):
+        self.compressed += 1
+        inflater = self.inflater if self.keeps_context else zlib.decompressobj(-15)
+        message = inflater.decompress(payload + b"\0\0\xff\xff")
+        assert not inflater.unused_data and not inflater.unconsumed_tail and not inflater.eof
+        return message
 
     def receive_text(self, patience=None):
         """The next message's bytes. Pings are answered, unless told otherwise; a close frame raises Closed."""
