@@ -122,7 +122,7 @@ public enum JSONScanner {
 
     /// Behind the string whose opening quote is at `p`; at most `end`.
     @inline(__always)
-    private static func skipString(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> UnsafePointer<UInt8> {
+    static func skipString(_ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>) -> UnsafePointer<UInt8> {
         var p = start + 1
         while true {
             p = JSONCursor.skipPlain(p, end)

@@ -36,6 +36,9 @@ public struct JSONWriter: Sendable {
         copy.withUTF8 { quote(UnsafeRawBufferPointer($0), isKey: true) }
     }
 
+    /// A name given as valid UTF-8.
+    mutating func key(utf8 name: UnsafeRawBufferPointer) { quote(name, isKey: true) }
+
     public mutating func string(_ text: String) {
         var copy = text
         copy.withUTF8 { quote(UnsafeRawBufferPointer($0), isKey: false) }
