@@ -6,14 +6,24 @@ import Protocol
 public enum MessageForm: Int, CaseIterable, Sendable {
     /// Text frames of WebSocket.
     case text
+    /// Binary frames of WebSocket, each a message as MessagePack.
+    case messagePack
     /// Blocks of Server-Sent Events.
     case eventStream
 
     /// What a client with this form speaks.
     public var spoken: ClientProtocol {
         switch self {
-        case .text: .webSocket
+        case .text, .messagePack: .webSocket
         case .eventStream: .eventStream
+        }
+    }
+
+    /// What messages are written in: the name in answers.
+    public var language: String {
+        switch self {
+        case .text, .eventStream: "json"
+        case .messagePack: "msgpack"
         }
     }
 
@@ -54,6 +64,7 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
     }
 
     public static let text = Encoding(.text)
+    public static let messagePack = Encoding(.messagePack)
     public static let eventStream = Encoding(.eventStream)
     public static let allCases = MessageForm.allCases.flatMap { form in form.compressions.map { Encoding(form, $0) } }
 
@@ -65,7 +76,7 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
     /// Frames are made as events come in, one behind the other. Else each is made when the first client needs it: it costs too much to be made for
     /// nobody.
     @inline(__always)
-    var isMadeAhead: Bool { compression == .none }
+    var isMadeAhead: Bool { compression == .none && form != .messagePack }
 
     /// What a client with this encoding speaks.
     public var spoken: ClientProtocol { form.spoken }
@@ -74,6 +85,7 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
     func framesBytes(messages: Int, bytes: Int) -> Int {
         switch form {
         case .text: bytes + messages * 10
+        case .messagePack: MessagePack.bytesMax(texts: messages, bytes: bytes) + messages * 10
         case .eventStream: 2 * bytes + messages * EventStreamWriter.overheadBytes
         }
     }

@@ -31,6 +31,12 @@ public final class Framer: Sendable {
     func write(_ message: UnsafeRawBufferPointer, as encoding: Encoding, to target: UnsafeMutableRawPointer) -> Int {
         switch encoding.form {
         case .text: return writeFrame(.text, message, encoding.compression, to: target)
+        case .messagePack:
+            return withUnsafeTemporaryAllocation(byteCount: MessagePack.bytesMax(texts: 1, bytes: message.count), alignment: 1) { packed in
+                guard let base = packed.baseAddress else { return 0 }
+                let payload = UnsafeRawBufferPointer(start: base, count: MessagePack.write(message, to: base))
+                return writeFrame(.binary, payload, encoding.compression, to: target)
+            }
         case .eventStream:
             let (type, id) = Framer.envelope(of: message)
             // Of most types the literal is the text between the quotes.
@@ -45,6 +51,7 @@ public final class Framer: Sendable {
     func frame(_ message: ControlMessage, as encoding: Encoding) -> [UInt8] {
         switch encoding.form {
         case .text: frame(.text, message.json, encoding.compression)
+        case .messagePack: frame(.binary, MessagePack.bytes(of: message.json), encoding.compression)
         case .eventStream:
             EventStreamWriter.event(message.type, id: message.settled, retryMilliseconds: message.reconnectMilliseconds, data: message.json)
         }

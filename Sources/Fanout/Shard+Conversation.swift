@@ -1,4 +1,4 @@
-// The subscription protocol: JSON messages of a client, and their answers.
+// The subscription protocol: messages of a client, and their answers.
 
 import Base
 import Protocol
@@ -19,12 +19,7 @@ extension Shard {
     }
 
     private func obey(_ payload: UnsafeRawBufferPointer, from index: UInt32) throws(MessageError) {
-        let message: JSON
-        do throws(JSONError) {
-            message = try JSON(parsing: payload, depthMax: 16)
-        } catch {
-            throw MessageError(code: .invalidJSON, message: "the message is not JSON", details: "\(error)")
-        }
+        let message = try read(payload, as: client(index).pointee.encoding.form)
         guard case .object = message else {
             throw MessageError(code: .invalidMessage, message: "the message is not an object", details: "")
         }
@@ -56,6 +51,26 @@ extension Shard {
             throw MessageError(
                 code: .unknownType, message: "unknown type '\(ForeignText.shown(type))'",
                 details: "known are subscribe, unsubscribe, ping, pong, auth", id: id)
+        }
+    }
+
+    /// Containers that may be open at once in a message.
+    private static let depthMax = 16
+
+    private func read(_ payload: UnsafeRawBufferPointer, as form: MessageForm) throws(MessageError) -> JSON {
+        var text: [UInt8]?
+        if form == .messagePack {
+            do throws(MessagePackError) {
+                text = try MessagePack.json(of: payload, depthMax: Shard.depthMax, from: .peer)
+            } catch {
+                throw MessageError(code: .invalidJSON, message: "the message is not MessagePack", details: "\(error)")
+            }
+        }
+        do throws(JSONError) {
+            if let text { return try JSON(parsing: text, depthMax: Shard.depthMax) }
+            return try JSON(parsing: payload, depthMax: Shard.depthMax)
+        } catch {
+            throw MessageError(code: .invalidJSON, message: "the message is not JSON", details: "\(error)")
         }
     }
 

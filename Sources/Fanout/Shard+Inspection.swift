@@ -10,7 +10,7 @@ public struct ClientDescription: Sendable {
     public let address: PeerAddress
     public let principal: Principal
     public let userAgent: String
-    public let spoken: ClientProtocol
+    public let encoding: Encoding
     public let subscription: Subscription
     /// Spans in its ring.
     public let waiting: Int
@@ -50,7 +50,7 @@ extension Shard {
             found.append(
                 ClientDescription(
                     id: details.id, address: details.address, principal: details.principal, userAgent: details.userAgent,
-                    spoken: client.pointee.encoding.spoken, subscription: details.subscription,
+                    encoding: client.pointee.encoding, subscription: details.subscription,
                     waiting: client.pointee.ring.depth,
                     behind: client.pointee.flags.contains(.behind) ? cursor - client.pointee.cursor : 0, dropped: client.pointee.dropped,
                     bytesSent: client.pointee.bytesSent, since: details.since))

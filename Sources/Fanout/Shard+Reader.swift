@@ -325,6 +325,9 @@ extension Shard {
             answer(index, .error(429, refusal, fields: fields), keepAlive: false, headOnly: false)
             return
         }
+        if upgrade.encoding.form == .messagePack {
+            client.pointee.receiver = FrameReceiver(messageBytesMax: limits.messageBytesMax, acceptsText: false, acceptsBinary: true)
+        }
         guard beginCompression(index, upgrade.compression) else {
             hub.clients.subtract(1, ordering: .relaxed)
             if upgrade.awaitsAuthentication { hub.awaiting.subtract(1, ordering: .relaxed) }

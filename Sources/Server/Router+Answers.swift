@@ -90,7 +90,9 @@ extension Router {
             writer.key("user_agent")
             writer.string(client.userAgent)
             writer.key("transport")
-            writer.string(client.spoken.rawValue)
+            writer.string(client.encoding.spoken.rawValue)
+            writer.key("encoding")
+            writer.string(client.encoding.form.language)
             writer.key("channels")
             writer.beginArray()
             for channel in client.subscription.channels.channels { writer.string(channel.name) }

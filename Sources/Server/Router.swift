@@ -241,12 +241,13 @@ public final class Router: ConnectionDelegate {
         do throws(HTTPError) {
             try Handshake.check(head)
             let offered = head.list("sec-websocket-protocol").filter { !$0.hasPrefix(Presented.subprotocolPrefix) }
-            let subprotocol = offered.first { $0 == Router.subprotocol }
-            if !offered.isEmpty, subprotocol == nil {
-                throw HTTPError(400, "none of the offered subprotocols is spoken here; ours is \(Router.subprotocol)")
+            let chosen = offered.lazy.compactMap { name in Router.subprotocols.first { $0.name == name } }.first
+            if !offered.isEmpty, chosen == nil {
+                let ours = Router.subprotocols.map(\.name).joined(separator: " and ")
+                throw HTTPError(400, "none of the offered subprotocols is spoken here; ours are \(ours)")
             }
             var upgrade = Upgrade(
-                subprotocol: subprotocol, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval),
+                encoding: Encoding(chosen?.form ?? .text), subprotocol: chosen?.name, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval),
                 principal: principal ?? .unknown)
             upgrade.awaitsAuthentication = principal == nil
             try subscribe(&upgrade, to: head.query, isOpen: isOpen, principal)
@@ -286,7 +287,8 @@ public final class Router: ConnectionDelegate {
         }
     }
 
-    static let subprotocol = "goleapai.v1.json"
+    /// Of those that a client offers, the first one of ours is spoken.
+    private static let subprotocols: [(name: String, form: MessageForm)] = [("goleapai.v1.json", .text), ("goleapai.v1.msgpack", .messagePack)]
 
     /// Reads the query of a client's address: options of the connection, and filters of its channels.
     private func apply(_ query: [(name: String, value: String)], to upgrade: inout Upgrade, isOpen: Bool) throws(HTTPError) {

@@ -76,7 +76,7 @@ import Testing
         #expect(try !head.hasInput() || head.frame() == nil)
         #expect(rig.hub.clientCount == 1)
         #expect(rig.shards[0].metrics.presentClients(by: .eventStream) == 1 && rig.shards[0].metrics.presentClients(by: .webSocket) == 0)
-        #expect(rig.shards[0].queue.sync { rig.shards[0].describeClients().map(\.spoken) } == [.eventStream])
+        #expect(rig.shards[0].queue.sync { rig.shards[0].describeClients().map(\.encoding.spoken) } == [.eventStream])
     }
 
     /// It says nothing, and lives; each interval it is told its place, also where it is given nothing that has ids.

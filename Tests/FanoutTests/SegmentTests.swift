@@ -148,6 +148,19 @@ import Testing
         for encoding in Encoding.allCases { #expect(segment.frames(encoding)?.filledCount == 4) }
     }
 
+    /// Frames of MessagePack are made for nobody before: each once, by whoever needs it first.
+    @Test func packedWhenNeeded() throws {
+        #expect(!Encoding.messagePack.isMadeAhead && Encoding.text.isMadeAhead)
+        let segment = Segment(firstSequence: 1, entriesMax: 8, bytesMax: 8192, framer: Framer())
+        for number in 0..<3 { segment.add(draft(.logs, "\(number)"), id: (Epoch(Instant(milliseconds: 0)), UInt64(number + 1)), published: 0) }
+        let frames = segment.frameLog(.messagePack)
+        let (last, first) = (frames.place(of: 2, segment), frames.place(of: 0, segment))
+        #expect(last.start == 0 && first.start == last.end && frames.filledCount == 0)
+        #expect(frames.place(of: 2, segment).start == last.start, "made once")
+        let json = Array(segment.text(of: segment.entry(at: 2).pointee.json))
+        #expect(Array(frames.bytes(of: last)) == FrameWriter.frame(.binary, MessagePack.bytes(of: json)))
+    }
+
     @Test func entryKeepsItsFlatLayout() {
         #expect(MemoryLayout<SegmentHeader>.size <= 64)
         #expect(MemoryLayout<EventEntry>.stride % 8 == 0)

@@ -15,6 +15,7 @@ import yaml
 from support.daemon import QUIET, Daemon, Literal, merge, wait_until
 from support.gateway import Gateway
 from support.http import Connection, get, publish, publish_many, request
+from support.packed import PackedWebSocket
 from support.specification import BY_TYPE, FILE, LOADER, SCHEMAS, Specification, schema_of
 from support.sse import EventStream
 from support.tls import Certificates, context
@@ -294,7 +295,7 @@ def conversation(watch):
         assert slow.next("gap")["data"]["reason"] == "slow_consumer"
         slow.sock.close()
         # Everybody whom an admin can see, and how one is sent away.
-        with watch.socket(port, "/ws/logs?level=warn&q=abc") as other, watch.socket(port, "/ws/stats?window=1m&interval=7"):
+        with watch.socket(port, "/ws/logs?level=warn&q=abc") as other, watch.socket(port, "/ws/stats?window=1m&interval=7"), PackedWebSocket(port, "/ws"):
             found = watch.body("adminClients", get(port, "/admin/ws/clients"))["clients"]
             mine = next(one["id"] for one in found if one["filters"].get("logs", {}).get("q") == "abc")
             watch.body("clientDisconnected", request(port, "DELETE", f"/admin/ws/clients/{mine}"))

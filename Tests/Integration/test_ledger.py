@@ -1,5 +1,6 @@
 """Nothing is lost in silence: what clients received, what gaps told, and what filters held back add up to what was published,
-through stalls, disconnects and resumes; and the daemon's own ledger says the same. A third of the clients read Server-Sent Events."""
+through stalls, disconnects and resumes; and the daemon's own ledger says the same. A third of the clients read Server-Sent Events, and a third speak
+MessagePack."""
 
 import heapq
 import json
@@ -86,7 +87,8 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
     for number in range(clients):
         channel = CHANNELS[number % 4]
         filters = some_filters(rng, channel) if rng.random() < 0.8 else {}
-        crowd.join(channel, filters, query(filters, welcome="true"), receive_buffer=rng.choice([None, 16384, 65536]), stream=number % 3 == 0)
+        crowd.join(channel, filters, query(filters, welcome="true"), receive_buffer=rng.choice([None, 16384, 65536]), stream=number % 3 == 0,
+                   packed=number % 3 == 1)
     events = []
     for number in range(per_second * seconds):
         channel, kind, data = some_event(rng)
@@ -108,7 +110,8 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
         if member.stream:
             crowd.join(member.channel, member.filters, query(member.filters), member=member, receive_buffer=buffer, stream=True, last_id=member.position)
         else:
-            crowd.join(member.channel, member.filters, query(member.filters, since=member.position), member=member, receive_buffer=buffer)
+            crowd.join(member.channel, member.filters, query(member.filters, since=member.position), member=member, receive_buffer=buffer,
+                       packed=member.packed)
 
     while publisher.is_alive():
         crowd.poll(0.02)
@@ -166,11 +169,7 @@ def run_ledger(start, rng, fact, clients, per_second, seconds, history, tls=None
         if time.monotonic() - asked > 0.5:
             asked = time.monotonic()
             for member in (crowd.members[number] for number in waiting if not crowd.members[number].stream):
-                from support.ws import TEXT, encode
-
-                member.sock.setblocking(True)
-                member.sock.sendall(encode(TEXT, '{"type":"ping"}'))
-                member.sock.setblocking(False)
+                crowd.say(member, {"type": "ping"})
         crowd.poll(0.05)
         assert time.monotonic() < deadline, f"{len(waiting)} clients are not level"
     ids = {number: sequence(identity) for number, identity in publisher.ids.items()}

@@ -37,9 +37,10 @@ enum Seen: Equatable {
 
 /// Feeds pieces of `bytes`, each in memory of its own that is overwritten afterwards, and collects what happens.
 func receive(
-    _ bytes: [UInt8], cuts: [Int] = [], messageBytesMax: Int = 65_536, fragmentsMax: Int = 65_536, acceptsBinary: Bool = true
+    _ bytes: [UInt8], cuts: [Int] = [], messageBytesMax: Int = 65_536, fragmentsMax: Int = 65_536, acceptsText: Bool = true,
+    acceptsBinary: Bool = true
 ) -> (seen: [Seen], isIdle: Bool) {
-    var receiver = FrameReceiver(messageBytesMax: messageBytesMax, fragmentsMax: fragmentsMax, acceptsBinary: acceptsBinary)
+    var receiver = FrameReceiver(messageBytesMax: messageBytesMax, fragmentsMax: fragmentsMax, acceptsText: acceptsText, acceptsBinary: acceptsBinary)
     var seen: [Seen] = []
     for range in pieces(bytes.count, cuts) {
         var piece = Array(bytes[range])

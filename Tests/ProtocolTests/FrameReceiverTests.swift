@@ -10,18 +10,20 @@ import Testing
         let seen: [Seen]
         var messageBytesMax = 65_536
         var fragmentsMax = 65_536
+        var acceptsText = true
         var acceptsBinary = true
         var testDescription: String { name }
 
         init(
             _ name: String, _ bytes: [UInt8], _ seen: [Seen], messageBytesMax: Int = 65_536, fragmentsMax: Int = 65_536,
-            acceptsBinary: Bool = true
+            acceptsText: Bool = true, acceptsBinary: Bool = true
         ) {
             self.name = name
             self.bytes = bytes
             self.seen = seen
             self.messageBytesMax = messageBytesMax
             self.fragmentsMax = fragmentsMax
+            self.acceptsText = acceptsText
             self.acceptsBinary = acceptsBinary
         }
     }
@@ -30,7 +32,7 @@ import Testing
         for cuts in cuttings(of: test.bytes.count) {
             let result = receive(
                 test.bytes, cuts: cuts, messageBytesMax: test.messageBytesMax, fragmentsMax: test.fragmentsMax,
-                acceptsBinary: test.acceptsBinary)
+                acceptsText: test.acceptsText, acceptsBinary: test.acceptsBinary)
             if result.seen != test.seen { Issue.record("\(test.name), cut at \(cuts): \(result.seen)") }
         }
     }
@@ -112,6 +114,7 @@ import Testing
         Case("text inside a message", clientText("a", final: false) + clientText("b"), [.fail(1002)]),
         Case("binary inside a message", clientText("a", final: false) + clientFrame(2), [.fail(1002)]),
         Case("binary not agreed", clientFrame(2, hello), [.fail(1003)], acceptsBinary: false),
+        Case("text not agreed", clientFrame(2, hello) + clientFrame(1, hello), [.binary(hello), .fail(1003)], acceptsText: false),
         Case("too big", clientFrame(1, letters(11)), [.fail(1009)], messageBytesMax: 10),
         Case("announced as too big", clientFrame(1, [], announced: 1 << 62), [.fail(1009)]),
         Case(

@@ -138,6 +138,10 @@ import Testing
     @Test func subprotocols() throws {
         #expect(try upgrade("/ws", [("Sec-WebSocket-Protocol", "goleapai.v1.json")])?.subprotocol == "goleapai.v1.json")
         #expect(try upgrade("/ws", [("Sec-WebSocket-Protocol", "other, goleapai.v1.json")])?.subprotocol == "goleapai.v1.json")
+        let packed = try upgrade("/ws", [("Sec-WebSocket-Protocol", "other, goleapai.v1.msgpack, goleapai.v1.json")])
+        #expect(packed?.subprotocol == "goleapai.v1.msgpack" && packed?.encoding.form == .messagePack)
+        #expect(try upgrade("/ws", [("Sec-WebSocket-Protocol", "goleapai.v1.json, goleapai.v1.msgpack")])?.encoding.form == .text)
+        #expect(try upgrade("/ws")?.encoding.form == .text)
         #expect(try upgrade("/ws", [("Sec-WebSocket-Protocol", "other")]) == nil)
         #expect(try upgrade("/ws", [("Sec-WebSocket-Protocol", "GoLeapAI.v1.json")]) == nil)
         let answer = try router().answer(to: head("GET", "/ws", upgradeFields + [("Sec-WebSocket-Protocol", "other")]))

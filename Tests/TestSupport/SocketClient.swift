@@ -364,6 +364,7 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
         while let frame = try frame() {
             switch frame.opcode {
             case 1: return try JSON(parsing: frame.payload)
+            case 2: return try JSON(parsing: frame.payload.withUnsafeBytes { try MessagePack.json(of: $0, from: .daemon) })
             case 8: return nil
             case 9: pings.append(frame.text)
             case 10: continue

@@ -17,6 +17,7 @@ struct FrameHeader: Equatable {
     struct Rules {
         /// A fragmented message has begun, so that only its continuation or a control frame may come.
         var expectsContinuation: Bool
+        var acceptsText = true
         var acceptsBinary: Bool
         /// Compressed messages were agreed upon.
         var acceptsCompressed = false
@@ -61,6 +62,7 @@ struct FrameHeader: Equatable {
             if opcode == .binary && !rules.acceptsBinary {
                 return .violation(.unsupportedData, CloseCode.unsupportedData.reason)
             }
+            if opcode == .text && !rules.acceptsText { return .violation(.unsupportedData, "text not agreed") }
         }
 
         guard bytes.count >= 2 else { return .incomplete }

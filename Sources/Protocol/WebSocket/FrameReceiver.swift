@@ -26,6 +26,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     // Limits.
     private let messageBytesMax: Int
     private let fragmentsMax: UInt32
+    private let acceptsText: Bool
     private let acceptsBinary: Bool
     private let isMasked: Bool
     /// Whether compressed messages were agreed upon, and whether they may refer to those before.
@@ -60,11 +61,13 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     ///   - messageBytesMax: limit of a message over all its fragments, below 4 GiB; a declared length above it is refused at
     ///     once with 1009.
     ///   - fragmentsMax: limit of the frames of one message, empty ones included.
-    ///   - acceptsBinary: whether binary messages were agreed upon; else they are refused with 1003.
+    ///   - acceptsText: whether text messages were agreed upon; else they are refused with 1003.
+    ///   - acceptsBinary: the same of binary ones.
     ///   - isMasked: whether the peer is a client, whose frames are masked.
-    public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsBinary: Bool, isMasked: Bool = true) {
+    public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsText: Bool = true, acceptsBinary: Bool, isMasked: Bool = true) {
         self.messageBytesMax = Int(UInt32(clamping: messageBytesMax))
         self.fragmentsMax = UInt32(clamping: max(1, fragmentsMax))
+        self.acceptsText = acceptsText
         self.acceptsBinary = acceptsBinary
         self.isMasked = isMasked
     }
@@ -122,8 +125,8 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     private mutating func readHeader(_ input: inout UnsafeMutableRawBufferPointer) -> FrameHeader.Outcome {
         let rules = FrameHeader.Rules(
-            expectsContinuation: messageOpcode != .continuation, acceptsBinary: acceptsBinary, acceptsCompressed: acceptsCompressed,
-            isMasked: isMasked, payloadBytesMax: messageMax - message.count, compressedBytesMax: compressedBytesMax)
+            expectsContinuation: messageOpcode != .continuation, acceptsText: acceptsText, acceptsBinary: acceptsBinary,
+            acceptsCompressed: acceptsCompressed, isMasked: isMasked, payloadBytesMax: messageMax - message.count, compressedBytesMax: compressedBytesMax)
         if stagedBytes == 0 {
             let outcome = FrameHeader.parse(UnsafeRawBufferPointer(input), rules)
             guard case .complete(_, let bytes) = outcome else {

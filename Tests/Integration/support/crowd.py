@@ -7,14 +7,15 @@ import ssl
 import time
 
 from .daemon import PATIENCE
+from .packed import SUBPROTOCOL, pack, unpack
 from .sse import Parser
-from .ws import CLOSE, PING, PONG, TEXT, encode, take_frame
+from .ws import BINARY, CLOSE, PING, PONG, TEXT, encode, take_frame
 
 
 class Member:
     """One client: what came, as numbers of events in the order of arrival."""
 
-    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading", "position", "stream")
+    __slots__ = ("sock", "buffer", "channel", "filters", "numbers", "ids", "others", "closed", "reading", "position", "stream", "packed")
 
     def __init__(self, sock, channel, filters):
         self.sock = sock
@@ -27,6 +28,7 @@ class Member:
         self.reading = True
         self.position = None
         self.stream = None      # of a reader of Server-Sent Events: what has come of its stream
+        self.packed = False     # whether it speaks MessagePack
 
 
 class Crowd:
@@ -43,12 +45,14 @@ class Crowd:
         self.members = []
         self.selector = selectors.DefaultSelector()
         self.texts = {}
+        self.known = set()
         self.events = {}
         self.arrivals = {}
         self.delivered = 0
 
-    def join(self, channel, filters, query, receive_buffer=None, member=None, stream=False, last_id=None):
-        """Connects a new client, or with `member` one that has left; as a WebSocket, or as a reader of Server-Sent Events."""
+    def join(self, channel, filters, query, receive_buffer=None, member=None, stream=False, last_id=None, packed=False):
+        """Connects a new client, or with `member` one that has left; as a WebSocket, with `packed` one of MessagePack, or as a reader of
+        Server-Sent Events."""
         sock = socket.socket()
         if receive_buffer:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -60,6 +64,8 @@ class Crowd:
             sock = self.tls.wrap_socket(sock)
         path = f"/{'sse' if stream else 'ws'}/{channel}" + (f"?{query}" if query else "")
         handshake = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        if packed:
+            handshake += f"Sec-WebSocket-Protocol: {SUBPROTOCOL}\r\n"
         if stream:
             handshake = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
         sock.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n{handshake}{self.headers}\r\n".encode())
@@ -74,6 +80,7 @@ class Crowd:
         head, _, rest = bytes(member.buffer).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200" if stream else b"HTTP/1.1 101"), head
         member.stream = Parser() if stream else None
+        member.packed = packed
         member.buffer = bytearray(rest)
         sock.setblocking(False)
         self.selector.register(sock, selectors.EVENT_READ, member)
@@ -129,7 +136,7 @@ class Crowd:
                 break
             opcode, fin, rsv, payload, start = frame
             assert fin and rsv == 0
-            if opcode == TEXT:
+            if opcode == (BINARY if member.packed else TEXT):
                 self.enter(member, payload)
             elif opcode == PING:
                 member.sock.setblocking(True)
@@ -142,12 +149,17 @@ class Crowd:
         if start:
             del buffer[:start]
 
+    def say(self, member, message):
+        member.sock.setblocking(True)
+        member.sock.sendall(encode(BINARY, pack(message)) if member.packed else encode(TEXT, json.dumps(message)))
+        member.sock.setblocking(False)
+
     def enter(self, member, payload):
         number = self.texts.get(payload)
         if number is None:
-            number = self.learn(payload)
+            number = self.learn(payload, unpack if member.packed else json.loads)
         if number is None:
-            message = json.loads(payload)
+            message = (unpack if member.packed else json.loads)(payload)
             member.others.append((len(member.numbers), message))
             data = message.get("data", {})
             member.position = data.get("position") or data.get("resume") or member.position
@@ -168,16 +180,19 @@ class Crowd:
         member.buffer = bytearray()
         member.position = member.stream.last_id or member.position
 
-    def learn(self, payload):
+    def learn(self, payload, read):
         """A text seen for the first time: an event that was published, said rightly, or something else."""
-        message = json.loads(payload)
+        message = read(payload)
         number = message.get("data", {}).get("n") if isinstance(message.get("data"), dict) else None
         if number is None or "id" not in message:
             return None
-        assert number not in self.events, f"event {number} has two texts: {payload!r} and {self.events[number]!r}"
+        present = self.events.setdefault(number, message)
+        # One text in JSON, and one in MessagePack. Compared as texts, so that 1 and 1.0 are not the same.
+        assert json.dumps(message) == json.dumps(present), f"event {number} is told in two ways: {message!r} and {present!r}"
+        assert (read, number) not in self.known, f"event {number} has two texts: {payload!r}"
+        self.known.add((read, number))
         self.texts[payload] = number
-        self.events[number] = message
-        self.arrivals[number] = time.monotonic()
+        self.arrivals.setdefault(number, time.monotonic())
         return number
 
     def read_until(self, done, what, patience=None):

@@ -95,6 +95,9 @@ def take_frame(buffer, start=0):
 class WebSocket:
     """A blocking connection. `receive…` wait for PATIENCE at most."""
 
+    OPCODE = TEXT
+    """Of messages."""
+
     def __init__(self, port, path="/ws", headers=(), answer_pings=True, receive_buffer=None, address="127.0.0.1",
                  send_after_handshake=b"", host=None, tls=None, source=None, deflate=None):
         self.answer_pings = answer_pings
@@ -219,14 +222,20 @@ class WebSocket:
                 self.close = parse_close(payload)
                 raise Closed(f"closed: {self.close}")
             else:
-                assert opcode == TEXT, f"opcode {opcode}"
-                if payload.startswith(b'{"type":"settle-marker"'):
+                assert opcode == self.OPCODE, f"opcode {opcode}"
+                if self.is_marker(payload):
                     continue
                 return payload
 
+    def is_marker(self, payload):
+        return payload.startswith(b'{"type":"settle-marker"')
+
+    def decode(self, payload):
+        return json.loads(payload)
+
     def receive(self, patience=None):
         """The next message as JSON."""
-        return json.loads(self.receive_text(patience))
+        return self.decode(self.receive_text(patience))
 
     def receive_until(self, kind, patience=None):
         """Messages up to and with the next of this type."""
