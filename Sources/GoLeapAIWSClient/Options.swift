@@ -17,6 +17,8 @@ public struct Options: Sendable {
     public var history: Int?
     /// Whose certificates are taken over TLS.
     public var trust = Trust.system
+    /// How messages travel; what they tell is the same.
+    public var encoding = Encoding.json
     /// For the daemon's list of clients.
     public var userAgent = "\(Version.name)-client/\(Version.number)"
 
@@ -32,6 +34,21 @@ public struct Options: Sendable {
         case token(String)
         /// Gives a fresh token each time; called on a thread of its own, may block. Asked again before a token expires.
         case provider(@Sendable () throws -> String)
+    }
+
+    /// What messages are written in.
+    public enum Encoding: Sendable {
+        case json
+        /// Shorter by about a seventh. `rawJSON` of an event is the JSON that says the same.
+        case messagePack
+
+        /// What is asked for; nil where nothing need be.
+        var subprotocol: String? {
+            switch self {
+            case .json: nil
+            case .messagePack: "goleapai.v1.msgpack"
+            }
+        }
     }
 
     /// Whose certificates are taken. The name in the certificate must be the host's, except for `everybody`.

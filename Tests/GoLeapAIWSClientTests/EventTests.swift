@@ -43,6 +43,29 @@ struct EnvelopeTests {
         #expect(event.dataJSON == data && event.id == EventID("e-1") && event.channel == "logs")
     }
 
+    /// The same event, however it came; numbers keep their kind, and what no Double holds is no number in either.
+    @Test(arguments: [
+        #"{"type":"log","id":"e-1","timestamp":"2026-02-05T10:30:00.123Z","data":{"level":"error","message":"é\n","fields":{"n":1.5,"w":2.0,"i":-7,"o":[true,null]}}}"#,
+        #"{"type":"own","id":"e-2","timestamp":"t","channel":"all","data":{"a":1,"a":2,"big":18446744073709551615,"far":1e999}}"#,
+        #"{"type":"caught_up","timestamp":"t","data":{"position":"e-9"}}"#,
+    ])
+    func packed(text: String) throws {
+        let bytes = MessagePack.bytes(of: Array(text.utf8))
+        let envelope = try #require(bytes.withUnsafeBytes { Envelope($0, as: .messagePack) })
+        #expect(envelope.rawJSON == text && envelope.event == Envelope(text)?.event)
+        #expect(Array(text.utf8).withUnsafeBytes { Envelope($0, as: .json) }?.rawJSON == text)
+        #expect(bytes.dropLast().withUnsafeBytes { Envelope($0, as: .messagePack) } == nil)
+    }
+
+    @Test func packedDeep() throws {
+        for depth in [1, 64] {
+            let data = String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
+            let bytes = MessagePack.bytes(of: Array(#"{"type":"own","data":\#(data)}"#.utf8))
+            guard case .other(let event)? = bytes.withUnsafeBytes({ Envelope($0, as: .messagePack) })?.event else { return #expect(Bool(false)) }
+            #expect(event.dataJSON == data)
+        }
+    }
+
     @Test(arguments: 1...4 as ClosedRange<UInt64>)
     func anyBytes(seed: UInt64) {
         var random = SeededGenerator(seed: seed)
@@ -124,6 +147,14 @@ struct UpgradeAnswerTests {
             (good.replacing("Upgrade: WebSocket", with: "Upgrade: h2c"), false), (good.replacing("101", with: "200"), false),
         ] {
             #expect(try #require(parse(text + "\r\n")).accepts(key: key) == isGood, "\(text)")
+        }
+        let packed = good + "Sec-WebSocket-Protocol: goleapai.v1.msgpack\r\n"
+        for (text, subprotocol, isGood) in [
+            (packed, Options.Encoding.messagePack.subprotocol, true), (good, Options.Encoding.messagePack.subprotocol, false),
+            (packed, Options.Encoding.json.subprotocol, false), (packed.replacing("msgpack", with: "json"), Options.Encoding.messagePack.subprotocol, false),
+        ] {
+            guard case .answer(let answer) = parse(text + "\r\n") else { return #expect(Bool(false)) }
+            #expect(answer.accepts(key: key, subprotocol: subprotocol) == isGood, "\(text)")
         }
     }
 }

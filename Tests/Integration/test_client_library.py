@@ -8,6 +8,7 @@ from conftest import ROOT
 from support.daemon import PATIENCE, QUIET, Daemon, die_with_parent, merge, wait_until
 from support.http import publish_many, request
 from support.scripted import Scripted
+from support.ws import WebSocket
 
 PROGRAMS = {re.search(r"struct (\w+)", text)[1]: text
             for text in re.findall(r"```swift\n(import GoLeapAIWSClient\n.*?)```", (ROOT / "docs/CLIENTS.md").read_text(), re.S)}
@@ -91,6 +92,54 @@ def test_a_pool(binary, tmp_path, compile_program):
     # The demo has lines of its own.
     assert lines.index("error: before") < min(lines.index("warn: after"), lines.index("from here on live"))
     assert {line.split(":")[0] for line in lines if line.endswith("requests")} == {"5m", "1h"} and running.returncode == 0
+
+
+PACKED = """
+import GoLeapAIWSClient
+
+@main
+struct Packed {
+    static func main() async throws {
+        var options = Options(url: "URL", channels: [.logs])
+        options.encoding = .messagePack
+        options.history = 10
+        let client = try LiveClient(options)
+        let events = client.events()
+        client.start()
+        for await event in events {
+            switch event {
+            case .log(let log): print(log.rawJSON)
+            case .caughtUp: print("from here on")
+            case .state(.stopped(let stop)): print(stop.why)
+            default: break
+            }
+        }
+    }
+}
+"""
+
+
+@pytest.mark.release
+def test_messagepack(start, compile_program):
+    daemon = start()
+    line = {"level": "warn", "message": "é\n不", "fields": {"whole": 1.0, "part": 0.1, "large": 2**63, "deep": [[None, True, -7]]}}
+    publish_many(daemon.port, [("logs", "log", {**line, "n": n}) for n in range(3)])
+    program = compile_program("Packed", PACKED.replace("URL", f"ws://127.0.0.1:{daemon.port}"))
+    with WebSocket(daemon.port, "/ws/logs?history=10") as plain:
+        before = [text.decode() for text in (plain.receive_text() for _ in range(3))]
+        assert plain.receive()["type"] == "caught_up"
+        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"] == 2, "a subscription")
+            publish_many(daemon.port, [("logs", "log", line)])
+            live = plain.receive_text().decode()
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 8, "delivery")
+            (client,) = [client for client in request(daemon.port, "GET", "/admin/ws/clients").json["clients"] if client["encoding"] == "msgpack"]
+            request(daemon.port, "DELETE", f"/admin/ws/clients/{client['id']}")
+            shown, _ = running.communicate(timeout=PATIENCE)
+    lines = shown.splitlines()
+    # What is live comes behind what was.
+    assert lines[:3] == before and set(lines[3:5]) == {"from here on", live}, lines
+    assert lines[5:] == ["the server has closed the connection: 4505 disconnected by an admin"] and running.returncode == 0
 
 
 TOKENS = """

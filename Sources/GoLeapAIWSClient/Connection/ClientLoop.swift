@@ -61,7 +61,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     var isRetired = false
     private var attempt = 0
     private var link: Link?
-    private var receiver = FrameReceiver(messageBytesMax: messageBytesMax, acceptsBinary: false, isMasked: false)
+    private var receiver: FrameReceiver
     private var outbox: [UInt8] = []
     private var hasMore = false
     /// A connection that was closed in order: what still comes is read, so that our close frame arrives.
@@ -78,6 +78,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         self.callbacks = callbacks
         self.clock = clock
         self.keeper = keeper
+        receiver = ClientLoop.receiver(options.encoding)
         var canRenew = false
         if case .provider = options.credential { canRenew = true }
         machine = Machine(
@@ -174,7 +175,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         for action in actions {
             switch action {
             case .open(let renewsToken): beginOpening(renewsToken)
-            case .send(let text): send(FrameWriter.text(text))
+            case .send(let text): send(frame(of: text))
             case .drop(let code): drop(code)
             case .tell(let event, let recipients): tell(event, to: recipients)
             case .present(let member, let channels): present(channels, to: member)
@@ -209,9 +210,20 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     // MARK: the connection
 
+    private static func receiver(_ encoding: Options.Encoding) -> FrameReceiver {
+        FrameReceiver(messageBytesMax: messageBytesMax, acceptsText: encoding == .json, acceptsBinary: encoding == .messagePack, isMasked: false)
+    }
+
+    private func frame(of message: String) -> [UInt8] {
+        switch options.encoding {
+        case .json: FrameWriter.text(message)
+        case .messagePack: FrameWriter.frame(.binary, MessagePack.bytes(of: Array(message.utf8)))
+        }
+    }
+
     private func open(_ opened: Opened) {
         link = opened.link
-        receiver = FrameReceiver(messageBytesMax: ClientLoop.messageBytesMax, acceptsBinary: false, isMasked: false)
+        receiver = ClientLoop.receiver(options.encoding)
         outbox = []
         perform(machine.opened(tlsVersion: opened.link.tlsVersion, token: opened.token))
         var rest = opened.rest
@@ -245,7 +257,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
             switch action {
             case .message(_, let message):
                 // What is no message of the protocol is left aside, as a daemon may be newer than its clients.
-                if let envelope = Envelope(message) { perform(machine.received(envelope)) }
+                if let envelope = Envelope(message, as: options.encoding) { perform(machine.received(envelope)) }
             case .ping(let payload):
                 machine.pinged(String(decoding: payload, as: UTF8.self))
                 send(FrameWriter.frame(.pong, payload))

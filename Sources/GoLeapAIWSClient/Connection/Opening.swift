@@ -126,6 +126,7 @@ struct Opening: Sendable {
         let key = Opening.key()
         var request = "GET \(target.path) HTTP/1.1\r\nHost: \(target.hostField)\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         request += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(key)\r\n"
+        if let subprotocol = options.encoding.subprotocol { request += "Sec-WebSocket-Protocol: \(subprotocol)\r\n" }
         if let token { request += "Authorization: \(token.hasPrefix("gla_") ? "ApiKey" : "Bearer") \(token)\r\n" }
         let agent = options.userAgent.unicodeScalars.filter { $0.value >= 32 && $0.value < 127 }
         request += "User-Agent: \(String(String.UnicodeScalarView(agent)))\r\n\r\n"
@@ -139,7 +140,7 @@ struct Opening: Sendable {
             case .incomplete: if isOver { throw .init(.failed("\(target.name): the server has closed the connection without an answer")) }
             case .head(let head):
                 let answer = UpgradeAnswer(head: head, rest: Array(bytes.dropFirst(head.headBytes)))
-                if answer.accepts(key: key) { return Opened(link: link, rest: answer.rest, token: token) }
+                if answer.accepts(key: key, subprotocol: options.encoding.subprotocol) { return Opened(link: link, rest: answer.rest, token: token) }
                 if answer.status == 101 { throw .init(.failed("\(target.name): the server does not agree to speak WebSocket as asked")) }
                 guard isOver || answer.isBodyWhole else { continue }
                 throw .init(.refused(status: answer.status, retryAfter: answer.retryAfter, why: answer.why))

@@ -27,9 +27,11 @@ struct UpgradeAnswer: Equatable {
     /// Seconds; a date is not understood.
     var retryAfter: Int? { head.first("retry-after").flatMap { Int($0) } }
 
-    /// Whether the server agrees to speak WebSocket (RFC 6455 §4.1).
-    func accepts(key: String) -> Bool {
+    /// Whether the server agrees to speak WebSocket as asked (RFC 6455 §4.1).
+    /// - Parameter subprotocol: the one that was offered; nil where none was.
+    func accepts(key: String, subprotocol: String? = nil) -> Bool {
         status == 101 && head.first("upgrade")?.lowercased() == "websocket" && (head.first("connection")?.lowercased() ?? "").contains("upgrade")
             && head.first("sec-websocket-accept") == Handshake.accept(for: key) && head.first("sec-websocket-extensions") == nil
+            && head.first("sec-websocket-protocol") == subprotocol
     }
 }

@@ -24,6 +24,22 @@ struct Envelope {
         rawJSON = String(decoding: text, as: UTF8.self)
     }
 
+    /// A message as it has come.
+    init?(_ message: UnsafeRawBufferPointer, as encoding: Options.Encoding) {
+        switch encoding {
+        case .json: self.init(message)
+        case .messagePack:
+            // Why it is no MessagePack helps nobody here.
+            guard let text = try? MessagePack.json(of: message, depthMax: Envelope.depthMax, from: .daemon),
+                let envelope = text.withUnsafeBytes({ Envelope($0) })
+            else { return nil }
+            self = envelope
+        }
+    }
+
+    /// Data may be 64 deep, and stands in the message.
+    private static let depthMax = 65
+
     /// Data may be as deep as JSON is read at all, so that with the message around it it is too deep to be read in one.
     private static func parse(_ text: UnsafeRawBufferPointer) -> JSON? {
         // Why it is no JSON helps nobody here.
