@@ -13,7 +13,21 @@ public struct BenchPlan: Sendable {
         case fullSpeed
     }
 
+    /// What the messages to the clients are written in.
+    public enum Encoding: String, CaseIterable, Sendable {
+        case json, msgpack
+
+        /// What the clients ask for; nil where nothing need be.
+        var subprotocol: String? {
+            switch self {
+            case .json: nil
+            case .msgpack: "goleapai.v1.msgpack"
+            }
+        }
+    }
+
     public var target: ServerURL
+    public var encoding = Encoding.json
     /// All connections, the slow ones among them.
     public var clients = 100
     /// Of the clients, how many never read.

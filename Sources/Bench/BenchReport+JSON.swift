@@ -69,6 +69,8 @@ extension BenchReport {
     private func writePlan(_ writer: inout JSONWriter) {
         writer.key("target")
         writer.string(plan.target.description)
+        writer.key("encoding")
+        writer.string(plan.encoding.rawValue)
         for (key, value) in [
             ("clients", plan.clients), ("slow", plan.slow), ("processes", plan.processes), ("event_bytes", plan.eventBytes), ("batch", plan.batch),
         ] {

@@ -4,7 +4,7 @@ extension BenchReport {
     /// Some lines, each with its heading.
     public var text: String {
         var lines: [(String, String)] = []
-        lines.append(("target", "\(plan.target), \(plan.clients) clients on \(plan.channels.joined(separator: ", "))\(plan.slow > 0 ? ", \(plan.slow) of them slow" : "")"))
+        lines.append(("target", "\(plan.target), \(plan.clients) clients on \(plan.channels.joined(separator: ", "))\(plan.encoding == .json ? "" : " by \(plan.encoding.rawValue)")\(plan.slow > 0 ? ", \(plan.slow) of them slow" : "")"))
         lines.append(("connected", connecting))
         if plan.publishes { lines.append(("published", publishing)) }
         if !plan.isIdle, plan.clients > 0 {

@@ -85,6 +85,8 @@ final class DeliveryCheck {
     private let period: Int
     /// False: somebody else publishes; the ids of events must grow, and no more is known.
     private let isOwnRun: Bool
+    private let encoding: BenchPlan.Encoding
+    private let layout: EventTrailer
     private let keyWord: UInt64
     private let runWord: UInt64
     private let pad: UnsafeMutablePointer<UInt8>
@@ -95,10 +97,12 @@ final class DeliveryCheck {
     /// - Parameters:
     ///   - shape: of the events; nil where somebody else publishes.
     ///   - clients: numbers of the clients in `expectation`, which get the numbers from 0 here.
-    init(shape: EventShape?, run: UInt32, expectation: Expectation, clients range: Range<Int>) {
+    init(shape: EventShape?, encoding: BenchPlan.Encoding = .json, run: UInt32, expectation: Expectation, clients range: Range<Int>) {
         count = range.count
         firstNumber = range.lowerBound
         isOwnRun = shape != nil
+        self.encoding = encoding
+        layout = EventTrailer(encoding)
         period = expectation.period
         clients = .allocate(capacity: max(1, range.count))
         clients.initialize(repeating: Client(), count: max(1, range.count))
@@ -111,15 +115,15 @@ final class DeliveryCheck {
             clients[index].residues = UnsafeBufferPointer(classes[expectation.classOfClient[number]])
             clients[index].expected = clients[index].residues.first ?? 0
         }
-        let padding = shape?.pad ?? []
+        let padding = shape?.pad.dropLast(layout.padBytesLeftOut) ?? []
         padCount = padding.count
         let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, padding.count))
         copy.initialize(from: padding, count: padding.count)
         pad = copy
         let digits = String(run, radix: 16)
-        mark = EventShape.key + Array((String(repeating: "0", count: 8 - digits.count) + digits).utf8)
+        mark = layout.key + Array((String(repeating: "0", count: 8 - digits.count) + digits).utf8)
         keyWord = mark.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
-        runWord = mark.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: EventShape.runAt, as: UInt64.self) }
+        runWord = mark.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: EventTrailer(encoding).runAt, as: UInt64.self) }
         bins.initialize(repeating: 0, count: Histogram.bins)
     }
 
@@ -198,6 +202,7 @@ final class DeliveryCheck {
         var delivered: UInt64 = 0
         var payloadBytes: UInt64 = 0
         var latest: UInt64 = 0
+        let (frameByte, trailerBytes, runAt, sequenceAt, instantAt) = (layout.frameByte, layout.bytes, layout.runAt, layout.sequenceAt, layout.instantAt)
         defer {
             if delivered > 0 {
                 counts.delivered += delivered
@@ -228,18 +233,18 @@ final class DeliveryCheck {
             guard length <= total - at - header else { break }
             let payload = frame + header
             at += header + length
-            let trailer = payload + (length - EventShape.trailerBytes)
-            guard first == 0x81, isOwnRun, length >= EventShape.trailerBytes, trailer.loadUnaligned(as: UInt64.self) == keyWord,
-                trailer.loadUnaligned(fromByteOffset: EventShape.runAt, as: UInt64.self) == runWord
+            let trailer = payload + (length - trailerBytes)
+            guard first == frameByte, isOwnRun, length >= trailerBytes, trailer.loadUnaligned(as: UInt64.self) == keyWord,
+                trailer.loadUnaligned(fromByteOffset: runAt, as: UInt64.self) == runWord
             else {
                 guard other(state, client, first, UnsafeRawBufferPointer(start: payload, count: length), now) else { return nil }
                 continue
             }
-            guard isNext(state, client, Hexadecimal.read(trailer + EventShape.sequenceAt)) else { continue }
-            if length < EventShape.trailerBytes + padCount || memcmp(trailer - padCount, pad, padCount) != 0 {
+            guard isNext(state, client, Hexadecimal.read(trailer + sequenceAt)) else { continue }
+            if length < trailerBytes + padCount || memcmp(trailer - padCount, pad, padCount) != 0 {
                 fault(client, "an event has been changed on its way: \(String(decoding: UnsafeRawBufferPointer(start: payload, count: length), as: UTF8.self))")
             }
-            let latency = DeliveryCheck.latency(trailer, now)
+            let latency = DeliveryCheck.latency(trailer + instantAt, now)
             bins[Histogram.bin(of: latency)] &+= 1
             latest = max(latest, latency)
             delivered += 1
@@ -260,9 +265,8 @@ final class DeliveryCheck {
     }
 
     @inline(__always)
-    private static func latency(_ trailer: UnsafeRawPointer, _ now: UInt64) -> UInt64 {
-        let high = Hexadecimal.read(trailer + EventShape.instantAt)
-        let due = UInt64(high) << 32 | UInt64(Hexadecimal.read(trailer + EventShape.instantAt + 8))
+    private static func latency(_ instant: UnsafeRawPointer, _ now: UInt64) -> UInt64 {
+        let due = UInt64(Hexadecimal.read(instant)) << 32 | UInt64(Hexadecimal.read(instant + 8))
         return now > due ? now - due : 0
     }
 
@@ -362,7 +366,7 @@ final class DeliveryCheck {
         _ state: UnsafeMutablePointer<Client>, _ client: Int, _ first: UInt8, _ payload: UnsafeRawBufferPointer, _ now: UInt64
     ) -> Bool {
         let opcode = Opcode(rawValue: first & 0x0F)
-        guard first & 0xF0 == 0x80, opcode == .text || opcode.isControl else {
+        guard first == layout.frameByte || first & 0xF0 == 0x80 && opcode.isControl else {
             fault(client, "a frame that nothing was agreed about: \(opcode), first byte 0x\(String(first, radix: 16))")
             return false
         }
@@ -370,8 +374,8 @@ final class DeliveryCheck {
             onControl(client, opcode, Array(payload))
             return opcode != .close
         }
-        if isOwnRun, let base = payload.baseAddress, let at = EventShape.find(mark, in: payload), payload.count - at >= EventShape.trailerBytes - 3 {
-            let digits = UnsafeRawBufferPointer(rebasing: payload[(at + EventShape.sequenceAt)...])
+        if isOwnRun, let base = payload.baseAddress, let at = EventShape.find(mark, in: payload), payload.count - at >= layout.bytes - layout.closingBytes {
+            let digits = UnsafeRawBufferPointer(rebasing: payload[(at + layout.sequenceAt)...])
             if Hexadecimal.readChecked(UnsafeRawBufferPointer(rebasing: digits[..<8])) != nil,
                 Hexadecimal.readChecked(UnsafeRawBufferPointer(rebasing: digits[9..<25])) != nil
             {
@@ -385,8 +389,8 @@ final class DeliveryCheck {
 
     /// An event whose server has put something behind its last field. What stands before it is not compared.
     private func movedEvent(_ state: UnsafeMutablePointer<Client>, _ client: Int, _ trailer: UnsafeRawPointer, _ length: Int, _ now: UInt64) {
-        guard isNext(state, client, Hexadecimal.read(trailer + EventShape.sequenceAt)) else { return }
-        let latency = DeliveryCheck.latency(trailer, now)
+        guard isNext(state, client, Hexadecimal.read(trailer + layout.sequenceAt)) else { return }
+        let latency = DeliveryCheck.latency(trailer + layout.instantAt, now)
         bins[Histogram.bin(of: latency)] &+= 1
         largest = max(largest, latency)
         counts.delivered += 1
@@ -396,8 +400,10 @@ final class DeliveryCheck {
 
     /// A message that is no event of this run.
     private func message(_ state: UnsafeMutablePointer<Client>, _ client: Int, _ payload: UnsafeRawBufferPointer, _ now: UInt64) {
-        guard let json = try? JSON(parsing: payload) else {  // What is wrong with it is said by its beginning well enough.
-            return fault(client, "a message that is no JSON: \(String(decoding: payload.prefix(80), as: UTF8.self))")
+        // What is wrong with it is said by its beginning well enough.
+        let text = encoding == .json ? Array(payload) : try? MessagePack.json(of: payload, from: .daemon)
+        guard let text, let json = try? JSON(parsing: text) else {
+            return fault(client, "a message that is no \(encoding == .json ? "JSON" : "MessagePack"): \(String(decoding: payload.prefix(80), as: UTF8.self))")
         }
         switch json["type"]?.string {
         case "gap":
@@ -413,7 +419,7 @@ final class DeliveryCheck {
                 state.pointee.isToldWithoutNumber = true
             }
         case "error":
-            fault(client, "the server says \(String(decoding: payload.prefix(200), as: UTF8.self))")
+            fault(client, "the server says \(String(decoding: text.prefix(200), as: UTF8.self))")
         case "ping", "pong", "welcome", "caught_up", "ack": break
         default:
             guard !isOwnRun else {

@@ -68,6 +68,7 @@ extension Worker {
             connections[client].phase = .upgrading
             var request = "GET \(plan.requestTarget(range.lowerBound + client)) HTTP/1.1\r\nHost: \(plan.target.hostField)\r\n"
             request += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(Worker.key)\r\n"
+            if let subprotocol = plan.encoding.subprotocol { request += "Sec-WebSocket-Protocol: \(subprotocol)\r\n" }
             if let authorization = plan.authorization { request += "Authorization: \(authorization)\r\n" }
             let bytes = Array((request + "\r\n").utf8)
             // A new socket takes some kilobytes at once.
@@ -116,6 +117,7 @@ extension Worker {
             return fail("client \(number) was refused: \(head.status) \(String(decoding: body.prefix(400), as: UTF8.self))\(Worker.hint(head.status))")
         }
         guard head.first("sec-websocket-accept") == Worker.accept else { return fail("client \(number): Sec-WebSocket-Accept is not the answer to our key") }
+        guard head.first("sec-websocket-protocol") == plan.encoding.subprotocol else { return fail("client \(number): the server does not speak \(plan.encoding.rawValue)") }
         heads[client] = nil
         connections[client].phase = client < check.count ? .open : .slow
         if client >= check.count { rewatch(link.descriptor, UInt64(client), 0) }

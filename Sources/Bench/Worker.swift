@@ -250,7 +250,7 @@ public final class Worker {
         self.shape = shape
         let expectation = Expectation(filters: plan.filters, fields: plan.eventFields, period: shape.period, clients: plan.clients)
         let check = DeliveryCheck(
-            shape: plan.pace == .none ? nil : shape, run: run, expectation: expectation, clients: range.clamped(to: 0..<plan.readers))
+            shape: plan.pace == .none ? nil : shape, encoding: plan.encoding, run: run, expectation: expectation, clients: range.clamped(to: 0..<plan.readers))
         check.onControl = { [weak self] client, opcode, payload in self?.control(client, opcode, payload) }
         self.check = check
         deliveriesPerPeriod = check.expected(from: 0, before: UInt32(shape.period))

@@ -51,6 +51,10 @@ func benchPlan(_ arguments: Arguments, url: String, descriptors: Int) throws(Usa
     plan.clients = try arguments.integer("--clients", in: 0...BenchPlan.clientsMax) ?? plan.clients
     plan.slow = try arguments.integer("--slow", in: 0...plan.clients) ?? 0
     plan.channels = try channels(arguments["--channels"]) ?? plan.channels
+    if let name = arguments["--encoding"] {
+        guard let encoding = BenchPlan.Encoding(rawValue: name) else { throw UsageError(message: "--encoding \(name): wanted is json or msgpack") }
+        plan.encoding = encoding
+    }
     plan.filters = try patterns("--filter", arguments)
     plan.fields = try patterns("--event", arguments)
     plan.batch = try arguments.integer("--batch", in: 1...BenchPlan.batchMax) ?? plan.batch

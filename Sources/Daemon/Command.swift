@@ -144,6 +144,7 @@ struct Command: Sendable {
             options: [
                 Option(name: "--clients", value: "N", help: "WebSocket clients; default 100"),
                 Option(name: "--channels", value: "CHANNEL", help: "what they subscribe to, several with commas; events go to the first; default logs"),
+                Option(name: "--encoding", value: "NAME", help: "json or msgpack: what messages to the clients are written in; default json"),
                 Option(name: "--filter", value: "K=V", help: "a filter of each client, several with &; {n} is the client's number, {n%500} its rest"),
                 Option(name: "--event", value: "K=V", help: "fields of the events, where they are not to match --filter; {n} is an event's number"),
                 Option(name: "--rate", value: "N", help: "events a second; default 100, or without --rate and with --outstanding as many as are answered"),

@@ -380,3 +380,30 @@ def l(lab):
         "growth from 100 to 10,000 clients, beside the floor's": Ratio(ten_thousand / hundred, floor_ten_thousand / floor_hundred, at_most=1.1),
         "CPU per delivery, 2 shards beside 1, µs": Ratio(two, thousand, at_most=1.2),
     }
+
+
+@scenario("P", "MessagePack beside JSON, as A and as C", times=2)
+def p(lab):
+    def run(encoding, **options):
+        def measure():
+            with lab.daemon() as server:
+                return lab.bench(server, encoding=encoding, clients=1000, size=size(250), **options)
+
+        return measure
+
+    def payload(found):
+        return found["deliveries"]["payload_bytes"] / found["deliveries"]["count"]
+
+    def memory(found):
+        return found["server"]["private_dirty_bytes_per_client"]
+
+    packed, plain, fast, plain_fast = in_turns(
+        lab, run("msgpack", rate=100), run("json", rate=100), run("msgpack", outstanding=64), run("json", outstanding=64))
+    return {
+        "bytes per delivery, headers aside": Ratio(payload(packed), payload(plain), at_most=1),
+        "A: CPU per delivery, µs": Ratio(cpu(packed), cpu(plain), at_most=1.05),
+        "A: CPU per event, µs": Ratio(packed["server"]["cpu_us_per_event"], plain["server"]["cpu_us_per_event"]),
+        "C: deliveries, millions a second": Ratio(fast["deliveries"]["per_second"] / 1e6, plain_fast["deliveries"]["per_second"] / 1e6),
+        "C: CPU per delivery, µs": Ratio(cpu(fast), cpu(plain_fast), at_most=1.2),
+        "private memory per client, bytes": Ratio(memory(packed), memory(plain), at_most=1.1),
+    }

@@ -38,12 +38,14 @@ struct BenchCommandTests {
         #expect(plan.nanoseconds == 60_000_000_000 && plan.warmUpNanoseconds == 0 && plan.trust == .file("x.pem") && plan.serverProcess == 77)
         #expect(plan.target.isSecure && plan.target.host == "::1" && plan.target.port == 99 && plan.target.basePath == "/base")
         #expect(try self.plan(["--insecure"]).trust == .everybody)
+        #expect(plan.encoding == .json)
+        #expect(try self.plan(["--encoding", "msgpack"]).encoding == .msgpack)
     }
 
     private func plan(_ words: [String]) throws -> BenchPlan { try DaemonTests.plan(words) }
 
     @Test(arguments: [
-        ["--clients", "-1"], ["--clients", "1000001"], ["--slow", "101"], ["--channels", "secrets"], ["--channels", "logs,"], ["--filter", "x"],
+        ["--clients", "-1"], ["--clients", "1000001"], ["--slow", "101"], ["--channels", "secrets"], ["--channels", "logs,"], ["--encoding", "xml"], ["--filter", "x"],
         ["--filter", "a={m}"], ["--event", "=1"], ["--rate", "0"], ["--rate", "0.5"], ["--outstanding", "0"], ["--batch", "0"], ["--size", "0"],
         ["--size", "50"], ["--size", "262145"], ["--duration", "5"], ["--duration", "0s"], ["--duration", "25h"], ["--warmup", "-1s"], ["--events", "0"],
         ["--publisher", "me"], ["--publisher", "none", "--rate", "5"], ["--idle", "--batch", "2"], ["--ca", "x", "--insecure"], ["--pid", "0"],

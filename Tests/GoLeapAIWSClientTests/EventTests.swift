@@ -153,8 +153,7 @@ struct UpgradeAnswerTests {
             (packed, Options.Encoding.messagePack.subprotocol, true), (good, Options.Encoding.messagePack.subprotocol, false),
             (packed, Options.Encoding.json.subprotocol, false), (packed.replacing("msgpack", with: "json"), Options.Encoding.messagePack.subprotocol, false),
         ] {
-            guard case .answer(let answer) = parse(text + "\r\n") else { return #expect(Bool(false)) }
-            #expect(answer.accepts(key: key, subprotocol: subprotocol) == isGood, "\(text)")
+            #expect(try #require(parse(text + "\r\n")).accepts(key: key, subprotocol: subprotocol) == isGood, "\(text)")
         }
     }
 }

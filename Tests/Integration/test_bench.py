@@ -58,7 +58,7 @@ def test_members_of_the_json_object(measure, daemon):
     """Names that scripts rely on, and nothing else."""
     found = measure("--clients", 4, "--slow", 1, "--events", 10, "--outstanding", 4, "--rate", 1000, url=url(daemon))
     assert {name: sorted(value) if isinstance(value, dict) else None for name, value in found.items()} == {
-        **dict.fromkeys(("ok", "interrupted", "target", "clients", "slow", "processes", "event_bytes", "batch", "channels", "rate", "outstanding",
+        **dict.fromkeys(("ok", "interrupted", "target", "encoding", "clients", "slow", "processes", "event_bytes", "batch", "channels", "rate", "outstanding",
                          "slow_disconnected", "faults")),
         "connect": ["per_second", "seconds", "server_cpu_us_per_client"],
         "published": ["answer_ms", "events", "per_second", "rate_held", "seconds"],
@@ -97,6 +97,22 @@ def test_full_speed_batches_processes_and_filters(measure, start):
     found = measure("--clients", 3, "--channels", "requests,logs", "--filter", "only_errors=true&min_latency_ms=5", "--events", 5,
                     url=url(daemon))
     assert found["deliveries"]["count"] == 15
+
+
+def test_messagepack(measure, bench, start):
+    """Checked event for event, as JSON is; and the bytes of both beside each other."""
+    daemon = start({"broadcast": {"events_per_second": 10_000_000, "burst": 10_000_000}})
+    bytes_of = {}
+    for encoding in ("json", "msgpack"):
+        found = measure("--encoding", encoding, "--clients", 30, "--filter", "component=c{n%3}", "--events", 900, "--outstanding", 64, "--batch", 9, url=url(daemon))
+        assert found["encoding"] == encoding and found["ok"] and found["deliveries"]["count"] == 900 * 10
+        assert all(found["deliveries"][name] == 0 for name in ("lost", "repeated", "wrong", "told_lost", "gaps", "foreign"))
+        bytes_of[encoding] = found["deliveries"]["payload_bytes"]
+    assert bytes_of["msgpack"] < bytes_of["json"]
+    # What a server has to speak that was asked for it.
+    with FanOut() as server:
+        done = bench("--encoding", "msgpack", "--clients", 2, "--events", 1, url=server.url)
+        assert done.returncode == 1 and "the server does not speak msgpack" in done.stderr, done
 
 
 def test_nobody_to_deliver_to(measure, daemon):
