@@ -22,7 +22,7 @@ struct EventFilterTests {
     }
 
     private func segment(_ drafts: [EventDraft]) -> Segment {
-        let segment = Segment(firstSequence: 1, entriesMax: drafts.count, bytesMax: drafts.reduce(0) { $0 + Segment.bytesNeeded($1) })
+        let segment = Segment(firstSequence: 1, entriesMax: drafts.count, bytesMax: drafts.reduce(0) { $0 + Segment.bytesNeeded($1) }, framer: Framer())
         for (index, draft) in drafts.enumerated() { segment.add(draft, id: (Epoch(Instant(milliseconds: 0)), UInt64(index + 1)), published: 0) }
         return segment
     }

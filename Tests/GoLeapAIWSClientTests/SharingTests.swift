@@ -179,7 +179,20 @@ struct SharingTests {
         _ = shared.settle()
         let refusal = #"{"type":"error","id":"c1","timestamp":"t","data":{"code":"invalid_message","message":"invalid since"}}"#
         #expect(recipients(try shared.receive(refusal)) == .everyone)
+        _ = shared.settle()
         #expect(try shared.log(8, "info") == .only([1, 2]))
+    }
+
+    /// A channel that one may not have: the rest is acknowledged, and its replay comes.
+    @Test func aReplayThatIsRefusedInPartGoesOn() throws {
+        var shared = Shared(since: "5m")
+        _ = try shared.join(1, [.logs, .requests])
+        _ = try shared.connect()
+        _ = try shared.join(2, [.logs])
+        _ = try shared.receive(#"{"type":"error","id":"c1","timestamp":"t","data":{"code":"forbidden","message":"channel not allowed"}}"#)
+        _ = try shared.receive(#"{"type":"ack","id":"c1","timestamp":"t","data":{"channels":["logs"]}}"#)
+        _ = shared.settle()
+        #expect(try shared.log(3, "info") == .only([1]))
     }
 
     @Test func oneWindowOfStatistics() throws {

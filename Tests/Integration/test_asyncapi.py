@@ -260,6 +260,10 @@ def conversation(watch):
                 publish(port, channel, "deployment", data)
         publish(port, "logs", "log", {"level": "info", "message": "m", "component": "router", "provider_id": "p", "request_id": "r", "fields": {"key": "value"}})
         client.receive_until("log")
+        # On another channel than that of their type.
+        for name, type in (("log", "log"), ("request", "request"), ("providerStatus", "provider_status")):
+            publish(port, "all", type, watch.specification.document["components"]["messages"][name]["examples"][-1]["payload"]["data"])
+            assert client.next(type)["channel"] == "all"
         # More than memory has: by id, by time, and for one who comes from elsewhere.
         publish_many(port, [("logs", "log", {"level": "info", "message": "x" * 1000}) for _ in range(200)])
         assert get(port, "/admin/ws/stats").json["history"]["events"] < 200

@@ -1,4 +1,4 @@
-"""The examples of docs/CLIENTS.md for the library: built as they are printed, and run; only the port is the daemon's own."""
+"""The examples of README.md and docs/CLIENTS.md for the library: built as they are printed, and run; only the port is the daemon's own."""
 
 import re
 import subprocess
@@ -11,11 +11,24 @@ from support.scripted import Scripted
 from support.ws import WebSocket
 
 PROGRAMS = {re.search(r"struct (\w+)", text)[1]: text
-            for text in re.findall(r"```swift\n(import GoLeapAIWSClient\n.*?)```", (ROOT / "docs/CLIENTS.md").read_text(), re.S)}
+            for text in re.findall(r"```swift\n(import GoLeapAIWSClient\n.*?)```", "".join((ROOT / name).read_text() for name in ("README.md", "docs/CLIENTS.md")), re.S)}
 
 
 def test_all_are_there():
-    assert set(PROGRAMS) == {"Watch", "Follow", "Share", "Spread"}
+    assert set(PROGRAMS) == {"Alarms", "Watch", "Follow", "Share", "Spread"}
+
+
+@pytest.mark.release
+def test_the_readme(start, compile_program):
+    daemon = start()
+    program = compile_program("Alarms", PROGRAMS["Alarms"].replace("8080", str(daemon.port)))
+    with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+        wait_for_subscriptions(daemon, logs=1)
+        publish_many(daemon.port, [("logs", "log", {"level": level, "message": level}) for level in ("info", "error")])
+        wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] == 1, "delivery")
+        disconnect_all(daemon)
+        shown, _ = running.communicate(timeout=PATIENCE)
+    assert re.fullmatch(r"\S+Z error\n", shown) and running.returncode == 0
 
 
 @pytest.mark.release

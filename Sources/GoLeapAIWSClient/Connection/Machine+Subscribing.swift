@@ -69,6 +69,7 @@ extension Machine {
         asked = subscribers.union
         isStale = false
         isReplaying = request.since != nil || request.history != nil
+        isAskRefused = false
         // Whoever is here by now gets what there was of before as well: it is what happened since they have been here, or what the options want.
         _ = subscribers.activate()
         askID = nextID()
@@ -124,7 +125,7 @@ extension Machine {
 
     /// Whoever waits gets events from here on, and first the present state that the daemon is not going to send because of it.
     mutating func activate(fresh: Set<Channel>) -> [Action] {
-        if isReplaying { return [] }
+        if isReplaying, !isAskRefused { return [] }
         return subscribers.activate().compactMap { member in
             let present = member.filter.channels.intersection([.stats, .providers]).subtracting(fresh)
             return present.isEmpty ? nil : .present(member, present)
@@ -133,17 +134,22 @@ extension Machine {
 
     /// A message of ours was refused.
     /// - Returns: who is told.
-    mutating func refused(_ id: String?, _ code: String) -> (Recipients, [Action]) {
-        guard let id else { return (.everyone, []) }
-        if id == askID, isReplaying {
-            isReplaying = false
-            return (.everyone, activate(fresh: []))
+    mutating func refused(_ id: String?, _ code: String) -> Recipients {
+        guard let id else { return .everyone }
+        if id == askID {
+            // All of it, if no `ack` follows: then nothing of before comes that anybody has to wait for.
+            isAskRefused = true
+            followUp(after: Machine.syncTime)
         }
-        guard syncs.remove(id) != nil, code == "rate_limited" else { return (.everyone, []) }
+        guard syncs.remove(id) != nil, code == "rate_limited" else { return .everyone }
         // It is said again, so that nobody has to do anything.
         asked = nil
+        followUp(after: Machine.syncRetryTime)
+        return .only([Subscribers.ownID])
+    }
+
+    private mutating func followUp(after nanoseconds: UInt64) {
         isStale = true
-        nextSync = clock.monotonic() &+ Machine.syncRetryTime
-        return (.only([Subscribers.ownID]), [])
+        nextSync = clock.monotonic() &+ nanoseconds
     }
 }

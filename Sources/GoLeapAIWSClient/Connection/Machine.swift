@@ -50,6 +50,8 @@ struct Machine {
     /// The message that asked first, and whether what it wanted of before is still coming.
     var askID = ""
     var isReplaying = false
+    /// Something of that message was refused; behind its `ack` it is a part only.
+    var isAskRefused = false
     /// Messages that followed the subscribers, and are not answered yet.
     var syncs: Set<String> = []
     /// Somebody has come or gone since.
@@ -156,7 +158,10 @@ struct Machine {
         case "pong": if let id = envelope.position { position.told(id) }
         case "ack":
             position.acknowledged()
-            if let id = envelope.id { syncs.remove(id.text) }
+            if let id = envelope.id?.text {
+                syncs.remove(id)
+                if id == askID { isAskRefused = false }
+            }
         case "drain":
             reconnect.drains(milliseconds: envelope.data.integer("reconnect_in_ms"))
             if let id = envelope.position { position.told(id) }
@@ -168,10 +173,7 @@ struct Machine {
                 isReplaying = false
                 actions.append(.tell(event, to: subscribers.recipients(of: event, envelope)))
                 actions += activate(fresh: [])
-            case .error(let error):
-                let (recipients, more) = refused(envelope.id?.text, error.code)
-                actions.append(.tell(event, to: recipients))
-                actions += more
+            case .error(let error): actions.append(.tell(event, to: refused(envelope.id?.text, error.code)))
             default: if position.takes(event) { actions.append(.tell(event, to: subscribers.recipients(of: event, envelope))) }
             }
         }
