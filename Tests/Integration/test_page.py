@@ -97,6 +97,28 @@ def test_nothing_is_inline_and_nothing_leads_elsewhere():
             assert "url(" not in text and "@import" not in text
 
 
+def luminance(colour):
+    """Relative, as WCAG 2 defines it."""
+    red, green, blue = ((part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4) for part in (int(colour[at:at + 2], 16) / 255 for at in (1, 3, 5)))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_have_contrast():
+    """WCAG 2, 1.4.3 and 1.4.11: 4.5 to 1 for texts, 3 to 1 for the edges of what can be clicked and typed into."""
+    colours = {name: pair for name, *pair in re.findall(r"--(\w+): light-dark\((#\w{6}), (#\w{6})\)", (FILES / "dashboard.css").read_text())}
+    assert len(colours) >= 10
+    for theme in (0, 1):
+        for ground in ("bg", "panel", "raised"):
+            for name, least in [*((name, 4.5) for name in ("text", "muted", "accent", "good", "warn", "bad")), ("edge", 3)]:
+                assert contrast(colours[name][theme], colours[ground][theme]) >= least, (theme, name, ground)
+        assert contrast(colours["on"][theme], colours["accent"][theme]) >= 4.5
+
+
 # In the browser
 
 
@@ -253,6 +275,30 @@ def test_what_comes_back_has_no_hole_and_no_double(browser, start):
         wait_until(lambda: page.rows("logs")[:1] == [f"info||number {sent}"], lambda: page.rows("logs")[:3], interval=0.1)
         assert page.all_rows("logs") == [f"number {sent - index}" for index in range(sent)] and sent == 180
         assert "gaps 0" in page.text("#facts") and "reconnects 4" in page.text("#facts") and "doubles" not in page.text("#facts")
+
+
+def test_everything_has_a_name_and_a_role(browser, start):
+    """As a screen reader is told of it."""
+    daemon = start()
+    log(daemon.port, "a line", "warn")
+    publish(daemon.port, "providers", "provider_status", {
+        "provider_id": "p1", "provider_name": "Groq", "status": "degraded", "available": True, "latency_ms": 9, "success_rate": 0.5, "message": "slow"})
+    with browser.open(address(daemon)) as tab:
+        page = Shown(tab)
+        page.wait_rows("logs", ["warn||a line"])
+        wait_until(lambda: "degraded" in (page.text("#cards") or ""), lambda: page.text("#cards"))
+        nodes = [(node["role"]["value"], node.get("name", {}).get("value", ""), {each["name"]: each["value"].get("value") for each in node.get("properties", [])})
+                 for node in browser.command("Accessibility.getFullAXTree", tab.session)["nodes"] if not node["ignored"]]
+        named = {}
+        for role, name, properties in nodes:
+            if properties.get("focusable") and role != "RootWebArea" or role in ("status", "region", "image"):
+                named.setdefault(role, []).append(name)
+        for role, least in {"button": 8, "combobox": 3, "textbox": 2, "searchbox": 1, "checkbox": 1, "grid": 2, "image": 2, "region": 4}.items():
+            assert len(named.get(role, [])) >= least, (role, named)
+        assert all(name for role, names in named.items() if role != "status" for name in names), named
+        assert any("degraded" in name for role, name, _ in nodes if role in ("image", "img")), "the state of a provider has words"
+        (state,) = [node for node in nodes if node[0] == "status"]
+        assert state[2].get("live") == "polite"
 
 
 def test_two_tabs_share_one_connection(browser, start):
