@@ -114,7 +114,7 @@ prove: deb .venv/ready ## the long proofs: minutes of load, conformance, the san
 	$(PYTHON) -m pytest Tests/Integration -q --long
 	@.ci/packages system
 	$(PYTHON) -m pytest Tests/System -q --long
-	.ci/conformance
+	.ci/conformance all
 	$(MAKE) tsan asan
 
 prove-root:     ## both commands of the README in a minimal Debian root

@@ -45,6 +45,8 @@ public struct BenchPlan: Sendable {
     public var batch = 1
     /// Of one published event, with its channel and type.
     public var eventBytes = 250
+    /// Clients ask for compression, of messages that stand each for itself.
+    public var compresses = false
     public var nanoseconds: UInt64 = 5_000_000_000
     /// Ends the measuring instead of `nanoseconds`.
     public var events: Int?

@@ -35,6 +35,7 @@ extension BenchReport {
         writer.number("seconds", seconds)
         writer.number("per_second", deliveriesPerSecond)
         writer.number("payload_bytes", Double(counts.payloadBytes))
+        writer.number("wire_bytes", Double(counts.wireBytes))
         writer.number("told_lost", Double(counts.toldLost))
         writer.number("gaps", Double(counts.gaps))
         writer.number("lost", Double(counts.lost))

@@ -50,6 +50,10 @@ extension BenchReport {
         line += faultCount == 0 ? ", all in order" : ", with \(faultCount) faults"
         if counts.toldLost > 0 { line += "; \(counts.toldLost) lost, of which \(counts.gaps) gaps have told" }
         if counts.lost > 0 { line += "; \(counts.lost) lost in silence" }
+        if plan.compresses, counts.wireBytes > 0 {
+            line += "; \(BenchReport.number(Double(counts.wireBytes) / Double(max(1, counts.delivered)), 0)) bytes each on the wire"
+            line += ", \(BenchReport.number(Double(counts.payloadBytes) / Double(counts.wireBytes), 2)) times as many before"
+        }
         if counts.foreign > 0 { line += "; \(counts.foreign) messages of others" }
         return line
     }

@@ -36,6 +36,8 @@ final class DeliveryCheck {
         var delivered: UInt64 = 0
         /// Bytes of the payloads of these.
         var payloadBytes: UInt64 = 0
+        /// The same as they came: compressed, with the headers of their frames.
+        var wireBytes: UInt64 = 0
         /// Text messages that are no events of this run.
         var foreign: UInt64 = 0
         var gaps: UInt64 = 0
@@ -51,6 +53,7 @@ final class DeliveryCheck {
         static func += (a: inout Counts, b: Counts) {
             a.delivered += b.delivered
             a.payloadBytes += b.payloadBytes
+            a.wireBytes += b.wireBytes
             a.foreign += b.foreign
             a.gaps += b.gaps
             a.toldLost += b.toldLost
@@ -91,6 +94,11 @@ final class DeliveryCheck {
     private let runWord: UInt64
     private let pad: UnsafeMutablePointer<UInt8>
     private let padCount: Int
+    /// Made when the first compressed frame comes, each of which stands for itself. Of the newest one is kept what came and what it is: the next
+    /// client gets the same.
+    private var inflater: Inflater?
+    private var newest: [UInt8] = []
+    private var newestMessage = UnsafeRawBufferPointer(start: nil, count: 0)
     /// The key and the run, as text: to find a trailer that does not stand at the end.
     private let mark: [UInt8]
 
@@ -201,19 +209,21 @@ final class DeliveryCheck {
         var at = 0
         var delivered: UInt64 = 0
         var payloadBytes: UInt64 = 0
+        var wireBytes: UInt64 = 0
         var latest: UInt64 = 0
         let (frameByte, trailerBytes, runAt, sequenceAt, instantAt) = (layout.frameByte, layout.bytes, layout.runAt, layout.sequenceAt, layout.instantAt)
         defer {
             if delivered > 0 {
                 counts.delivered += delivered
                 counts.payloadBytes += payloadBytes
+                counts.wireBytes += wireBytes
                 largest = max(largest, latest)
                 lastDelivery = now
             }
         }
         while total - at >= 2 {
             let frame = UnsafeRawPointer(buffer + at)
-            let first = frame.load(as: UInt8.self)
+            var first = frame.load(as: UInt8.self)
             var length = Int(frame.load(fromByteOffset: 1, as: UInt8.self))
             var header = 2
             if length >= 126 {
@@ -231,8 +241,17 @@ final class DeliveryCheck {
                 }
             }
             guard length <= total - at - header else { break }
-            let payload = frame + header
-            at += header + length
+            var payload = frame + header
+            let frameBytes = header + length
+            at += frameBytes
+            // RFC 7692 §6: a compressed message.
+            if first == frameByte | 0x40 {
+                guard let message = inflated(UnsafeRawBufferPointer(start: payload, count: length)), let start = message.baseAddress else {
+                    fault(client, "a frame that does not decompress")
+                    return nil
+                }
+                (first, payload, length) = (frameByte, start, message.count)
+            }
             let trailer = payload + (length - trailerBytes)
             guard first == frameByte, isOwnRun, length >= trailerBytes, trailer.loadUnaligned(as: UInt64.self) == keyWord,
                 trailer.loadUnaligned(fromByteOffset: runAt, as: UInt64.self) == runWord
@@ -249,8 +268,20 @@ final class DeliveryCheck {
             latest = max(latest, latency)
             delivered += 1
             payloadBytes += UInt64(length)
+            wireBytes += UInt64(frameBytes)
         }
         return at
+    }
+
+    /// A compressed message; valid until the next one.
+    private func inflated(_ payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
+        if payload.elementsEqual(newest) { return newestMessage }
+        if inflater == nil { inflater = Inflater() }
+        newest = []
+        guard case .message(let message)? = inflater?.inflate(payload, bytesMax: DeliveryCheck.bufferBytes, keepsContext: false) else { return nil }
+        newest = Array(payload)
+        newestMessage = message
+        return message
     }
 
     /// Goes on to the event behind `sequence`.

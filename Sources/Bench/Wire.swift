@@ -184,7 +184,7 @@ enum WorkerReport: Equatable {
 
     private static var counts: [(String, WritableKeyPath<DeliveryCheck.Counts, UInt64>)] {
         [
-            ("delivered", \.delivered), ("payload_bytes", \.payloadBytes), ("foreign", \.foreign), ("gaps", \.gaps), ("told_lost", \.toldLost),
+            ("delivered", \.delivered), ("payload_bytes", \.payloadBytes), ("wire_bytes", \.wireBytes), ("foreign", \.foreign), ("gaps", \.gaps), ("told_lost", \.toldLost),
             ("lost", \.lost), ("repeated", \.repeated), ("wrong", \.wrong),
         ]
     }

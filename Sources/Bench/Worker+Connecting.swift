@@ -70,6 +70,7 @@ extension Worker {
             request += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(Worker.key)\r\n"
             if let subprotocol = plan.encoding.subprotocol { request += "Sec-WebSocket-Protocol: \(subprotocol)\r\n" }
             if let authorization = plan.authorization { request += "Authorization: \(authorization)\r\n" }
+            if plan.compresses { request += "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover\r\n" }
             let bytes = Array((request + "\r\n").utf8)
             // A new socket takes some kilobytes at once.
             guard case .bytes(bytes.count) = bytes.withUnsafeBytes({ link.write($0) }) else {
@@ -118,6 +119,9 @@ extension Worker {
         }
         guard head.first("sec-websocket-accept") == Worker.accept else { return fail("client \(number): Sec-WebSocket-Accept is not the answer to our key") }
         guard head.first("sec-websocket-protocol") == plan.encoding.subprotocol else { return fail("client \(number): the server does not speak \(plan.encoding.rawValue)") }
+        if plan.compresses, head.first("sec-websocket-extensions")?.hasPrefix("permessage-deflate") != true {
+            return fail("client \(number): the server does not compress; is compression.enabled false?")
+        }
         heads[client] = nil
         connections[client].phase = client < check.count ? .open : .slow
         if client >= check.count { rewatch(link.descriptor, UInt64(client), 0) }

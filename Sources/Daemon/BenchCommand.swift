@@ -69,6 +69,7 @@ func benchPlan(_ arguments: Arguments, url: String, descriptors: Int) throws(Usa
         plan.pace = .fullSpeed
     }
     plan.isIdle = arguments.has("--idle")
+    plan.compresses = arguments.has("--compress")
     switch arguments["--publisher"] {
     case nil, "self"?: break
     case "none"?: plan.pace = .none

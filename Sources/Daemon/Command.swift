@@ -151,6 +151,7 @@ struct Command: Sendable {
                 Option(name: "--outstanding", value: "N", help: "events on their way to the daemon, at most"),
                 Option(name: "--batch", value: "N", help: "events in one request; default 1"),
                 Option(name: "--size", value: "N", help: "bytes of a published event; default 250"),
+                Option(name: "--compress", help: "clients ask for compression"),
                 Option(name: "--duration", value: "TIME", help: "how long to measure; default 5s"),
                 Option(name: "--events", value: "N", help: "how many events to measure, instead of --duration"),
                 Option(name: "--warmup", value: "TIME", help: "what goes before, and does not count; default 1s"),

@@ -84,10 +84,15 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
     /// Bytes that the frames of so many messages need at most. Blocks tell id and type again, which stand in the message.
     func framesBytes(messages: Int, bytes: Int) -> Int {
         switch form {
-        case .text: bytes + messages * 10
-        case .messagePack: MessagePack.bytesMax(texts: messages, bytes: bytes) + messages * 10
+        case .text: webSocketBytes(messages, bytes)
+        case .messagePack: webSocketBytes(messages, MessagePack.bytesMax(texts: messages, bytes: bytes))
         case .eventStream: 2 * bytes + messages * EventStreamWriter.overheadBytes
         }
+    }
+
+    private func webSocketBytes(_ messages: Int, _ payloadBytes: Int) -> Int {
+        compression == .none
+            ? payloadBytes + messages * FrameWriter.headerBytesMax : Framer.compressedBytes(messages: messages, bytes: payloadBytes)
     }
 
     /// The last words of a connection.

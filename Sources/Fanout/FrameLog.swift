@@ -76,6 +76,8 @@ final class FrameLog: @unchecked Sendable {  // Sendable because frames are writ
         return bits != 0 ? Place(bits: bits) : make(index, of: segment)
     }
 
+    // Never inlined: its lock has no place on the way of those that are there.
+    @inline(never)
     private func make(_ index: Int, of segment: Segment) -> Place {
         used.withLock { used in
             // Another shard may have been here first.

@@ -6,7 +6,7 @@ import Synchronization
 
 /// Makes frames. Any thread: the compressors, one for each window that somebody has asked for, are behind a lock each.
 public final class Framer: Sendable {
-    /// Messages shorter than this are not compressed.
+    /// Messages shorter than this are not compressed. 0: all are, also what becomes longer by it.
     let thresholdBytes: Atomic<Int>
     /// By `Compression.index`; made when first needed, and kept.
     private let compressors: [Locked<Deflater?>]
@@ -59,7 +59,7 @@ public final class Framer: Sendable {
 
     /// A message of WebSocket as a frame.
     func frame(_ opcode: Opcode, _ payload: [UInt8], _ compression: Compression) -> [UInt8] {
-        [UInt8](unsafeUninitializedCapacity: payload.count + FrameWriter.headerBytesMax) { buffer, initialized in
+        [UInt8](unsafeUninitializedCapacity: Framer.compressedBytes(messages: 1, bytes: payload.count)) { buffer, initialized in
             guard let base = buffer.baseAddress else { return }
             initialized = payload.withUnsafeBytes { writeFrame(opcode, $0, compression, to: UnsafeMutableRawPointer(base)) }
         }
@@ -67,15 +67,23 @@ public final class Framer: Sendable {
 
     // MARK: WebSocket
 
-    /// - Parameter target: room for the payload and the longest header.
+    /// What DEFLATE makes of a payload at most: nine bits of each byte, or blocks that are not compressed.
+    private static func deflatedBytes(_ payload: Int) -> Int { payload + payload / 8 + 16 }
+
+    /// Bytes that compressed frames need at most.
+    static func compressedBytes(messages: Int, bytes: Int) -> Int { bytes + bytes / 8 + messages * (FrameWriter.headerBytesMax + 16) }
+
+    /// - Parameter target: room for `compressedBytes`; without compression, for the payload and the longest header.
     /// - Returns: bytes written.
     private func writeFrame(
         _ opcode: Opcode, _ payload: UnsafeRawBufferPointer, _ compression: Compression, to target: UnsafeMutableRawPointer
     ) -> Int {
-        if case .deflate(let window) = compression, payload.count >= thresholdBytes.load(ordering: .relaxed) {
+        let threshold = thresholdBytes.load(ordering: .relaxed)
+        if case .deflate(let window) = compression, payload.count >= threshold {
+            let most = threshold > 0 ? payload.count : Framer.deflatedBytes(payload.count)
             // Behind the room for the header, which may become a shorter one.
-            let place = FrameWriter.headerBytes(payload: payload.count)
-            if let count = compress(payload, compression, window, into: UnsafeMutableRawBufferPointer(start: target + place, count: payload.count)) {
+            let place = FrameWriter.headerBytes(payload: most)
+            if let count = compress(payload, compression, window, into: UnsafeMutableRawBufferPointer(start: target + place, count: most)) {
                 let header = FrameWriter.writeHeader(opcode, payloadBytes: count, isCompressed: true, to: target)
                 if header < place { (target + header).copyMemory(from: target + place, byteCount: count) }
                 return header + count

@@ -62,13 +62,24 @@ def test_members_of_the_json_object(measure, daemon):
                          "slow_disconnected", "faults")),
         "connect": ["per_second", "seconds", "server_cpu_us_per_client"],
         "published": ["answer_ms", "events", "per_second", "rate_held", "seconds"],
-        "deliveries": ["count", "foreign", "gaps", "lost", "payload_bytes", "per_second", "repeated", "seconds", "told_lost", "wrong"],
+        "deliveries": ["count", "foreign", "gaps", "lost", "payload_bytes", "per_second", "repeated", "seconds", "told_lost", "wire_bytes", "wrong"],
         "latency_ms": ["max", "p50", "p99", "p99_9"],
         "server": ["cores", "cpu_seconds", "cpu_us_per_delivery", "cpu_us_per_event", "pid", "private_dirty_bytes_grown",
                    "private_dirty_bytes_per_client", "rss_bytes", "rss_bytes_per_client", "system_seconds", "user_seconds"],
         "generator": ["bottleneck", "cores", "cpu_us_per_delivery"],
     }
     assert (found["clients"], found["slow"], found["rate"], found["outstanding"], found["target"]) == (4, 1, 1000, 4, url(daemon))
+
+
+def test_compressed(measure, bench, daemon, start):
+    found = measure("--compress", "--clients", 30, "--rate", 500, "--events", 200, "--size", 1500, url=url(daemon))
+    assert found["deliveries"]["count"] == 6000 and found["faults"] == []
+    assert 0 < found["deliveries"]["wire_bytes"] < found["deliveries"]["payload_bytes"] / 2
+    plain = measure("--clients", 30, "--rate", 500, "--events", 200, "--size", 1500, url=url(daemon))
+    assert plain["deliveries"]["wire_bytes"] == plain["deliveries"]["payload_bytes"] + 4 * 6000
+    assert "bytes each on the wire" in bench("--compress", "--events", 20, "--size", 1500, url=url(daemon)).stdout
+    without = bench("--compress", "--clients", 1, "--events", 1, url=url(start({"compression": {"enabled": False}})))
+    assert without.returncode == 1 and "does not compress" in without.stderr
 
 
 def test_text_for_people(bench, daemon):
