@@ -5,17 +5,16 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import msgpack
 import pytest
 from conftest import ROOT
 from support.daemon import PATIENCE, wait_until
 from support.gateway import Gateway
 from support.http import get, publish, publish_many, request
 from support.metrics import scrape
-from support.packed import SUBPROTOCOL, PackedWebSocket, unpack
+from support.packed import SUBPROTOCOL, PackedWebSocket, pack, unpack
 from support.sse import EventStream
 from support.tls import Certificates, context, settings
-from support.ws import BINARY, CONTINUATION, PING, PONG, TEXT, Refused, WebSocket
+from support.ws import BINARY, CONTINUATION, PING, PONG, TEXT, Refused, WebSocket, compress
 
 DEPTH_MOST = 16
 """Containers in a message of a client."""
@@ -286,6 +285,30 @@ def test_over_tls(start, tmp_path):
         assert all(same(packed.receive(), plain.receive()) for _ in range(200))
 
 
+@pytest.mark.parametrize("takeover", [False, True])
+def test_compressed(start, takeover):
+    """permessage-deflate over MessagePack, in both directions: the same messages, shorter than either alone."""
+    running = start({"compression": {"context_takeover": takeover}})
+    pad = "the provider answered with an error, and the request is tried again with the next one; " * 8
+    with WebSocket(running.port, "/ws/logs?history=500") as plain, PackedWebSocket(running.port, "/ws/logs", deflate="permessage-deflate") as packed, \
+            PackedWebSocket(running.port, "/ws/logs", deflate="permessage-deflate; server_max_window_bits=9; client_no_context_takeover") as small:
+        assert plain.receive()["type"] == "caught_up"
+        publish_many(running.port, [("logs", "log", {"level": "info", "message": f"{n} {pad}", "n": n, "part": n / 7, "row": list(range(n % 40))}) for n in range(120)])
+        events = [plain.receive() for _ in range(120)]
+        for client in (packed, small):
+            assert all(same(client.receive(), event) for event in events)
+            assert client.compressed == 120 and client.wire_bytes < plain.wire_bytes / 3
+        for client in (packed, small):
+            client.send_frame(BINARY, compress(pack({"type": "ping", "id": 5, "pad": pad}), window=9), rsv=4)
+            answer = client.receive()
+            assert answer["type"] == "pong" and answer["id"] == 5
+        small.send_frame(BINARY, b"\xff\xff\xff", rsv=4)
+        assert small.receive_close()[1] == 1007
+    # Events of before come the same way.
+    with PackedWebSocket(running.port, "/ws/logs?history=120", deflate="permessage-deflate") as late:
+        assert all(same(late.receive(), event) for event in events) and late.compressed == 120
+
+
 # What comes in
 
 MALFORMED = [
@@ -328,13 +351,13 @@ def test_the_depth_that_is_taken(daemon):
 def test_the_other_kind_of_frame_ends_it(daemon, kind, opcode, reason, fin):
     with kind(daemon.port, "/ws/logs") as client:
         before = scrape(daemon.port)("closes_total", side="daemon", code="unsupported_data")
-        client.send_frame(opcode, b'{"type":"ping"}' if opcode == TEXT else msgpack.packb({"type": "ping"}), fin=fin)
+        client.send_frame(opcode, b'{"type":"ping"}' if opcode == TEXT else pack({"type": "ping"}), fin=fin)
         assert client.receive_close() == ([], 1003, reason)
     wait_until(lambda: scrape(daemon.port)("closes_total", side="daemon", code="unsupported_data") == before + 1, "it is counted")
 
 
 def test_fragments_and_control_frames_between(daemon):
-    message = msgpack.packb({"type": "ping", "id": "in parts"})
+    message = pack({"type": "ping", "id": "in parts"})
     with PackedWebSocket(daemon.port) as client:
         client.send_frame(BINARY, message[:5], fin=False)
         client.send_frame(PING, b"between")
@@ -355,7 +378,7 @@ def test_size_is_bounded(daemon):
 def test_random_bytes(start, rng):
     """Whatever comes is answered or obeyed; nobody else notices."""
     running = start({"limits": {"messages_per_second": 1_000_000}})
-    samples = [msgpack.packb(message) for message in CONVERSATION if message not in ({"type": "pong"},)]
+    samples = [pack(message) for message in CONVERSATION if message not in ({"type": "pong"},)]
     with WebSocket(running.port, "/ws/logs") as other, PackedWebSocket(running.port) as client:
         for _ in range(1500):
             message = bytearray(rng.choice(samples) if rng.random() < 0.7 else rng.randbytes(rng.randrange(60)))

@@ -20,14 +20,20 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         case fail(CloseCode, String)
     }
 
+    /// Kinds of messages, in one byte: there are thousands of receivers.
+    private struct Kinds: OptionSet {
+        let rawValue: UInt8
+        static let text = Kinds(rawValue: 1)
+        static let binary = Kinds(rawValue: 2)
+    }
+
     /// Smallest allocation for assembling.
     private static let assemblyBytesMin = 256
 
     // Limits.
     private let messageBytesMax: Int
     private let fragmentsMax: UInt32
-    private let acceptsText: Bool
-    private let acceptsBinary: Bool
+    private let accepted: Kinds
     private let isMasked: Bool
     /// Whether compressed messages were agreed upon, and whether they may refer to those before.
     private var acceptsCompressed = false
@@ -67,8 +73,10 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     public init(messageBytesMax: Int, fragmentsMax: Int = 65_536, acceptsText: Bool = true, acceptsBinary: Bool, isMasked: Bool = true) {
         self.messageBytesMax = Int(UInt32(clamping: messageBytesMax))
         self.fragmentsMax = UInt32(clamping: max(1, fragmentsMax))
-        self.acceptsText = acceptsText
-        self.acceptsBinary = acceptsBinary
+        var accepted: Kinds = []
+        if acceptsText { accepted.insert(.text) }
+        if acceptsBinary { accepted.insert(.binary) }
+        self.accepted = accepted
         self.isMasked = isMasked
     }
 
@@ -125,7 +133,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     private mutating func readHeader(_ input: inout UnsafeMutableRawBufferPointer) -> FrameHeader.Outcome {
         let rules = FrameHeader.Rules(
-            expectsContinuation: messageOpcode != .continuation, acceptsText: acceptsText, acceptsBinary: acceptsBinary,
+            expectsContinuation: messageOpcode != .continuation, acceptsText: accepted.contains(.text), acceptsBinary: accepted.contains(.binary),
             acceptsCompressed: acceptsCompressed, isMasked: isMasked, payloadBytesMax: messageMax - message.count, compressedBytesMax: compressedBytesMax)
         if stagedBytes == 0 {
             let outcome = FrameHeader.parse(UnsafeRawBufferPointer(input), rules)
