@@ -88,15 +88,16 @@ extension Shard {
             let (verdict, isOwed) = backlog.judge(index, of: segment, present: present, head: cursor)
             let entry = segment.entry(at: index)
             // A frame that was made when others needed it may lie elsewhere than behind the one before.
-            let isTaken = verdict == .due && run?.extend(frames, index, of: segment) == true
+            let place = verdict == .due ? frames.place(of: index, segment) : nil
+            let isTaken = place.map { run?.extend(frames.start(of: $0), $0.length, entry) == true } ?? false
             if !isTaken {
                 guard close() else {
                     tally.commit(to: ledger, backlog)
                     return false
                 }
-                if verdict == .due {
+                if let place {
                     before = tally
-                    run = Run(frames, index, of: segment)
+                    run = Run(frames.start(of: place), place.length, segment.firstSequence &+ UInt64(index), entry)
                 }
             }
             tally.enter(entry.pointee.channel, verdict, isOwed: isOwed)

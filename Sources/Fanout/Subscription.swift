@@ -58,13 +58,15 @@ struct Run {
     var hasState: Bool
 
     /// Of one event.
-    init(_ frames: FrameLog, _ index: Int, of segment: Segment) {
-        let place = frames.place(of: index, segment)
-        let entry = segment.entry(at: index)
-        start = frames.start(of: place)
-        length = place.length
-        first = segment.firstSequence &+ UInt64(index)
-        last = first
+    /// - Parameters:
+    ///   - start: of its frame, with the frame's length.
+    ///   - sequence: of the event.
+    @inline(__always)
+    init(_ start: UnsafeRawPointer, _ length: UInt32, _ sequence: UInt64, _ entry: UnsafePointer<EventEntry>) {
+        self.start = start
+        self.length = length
+        first = sequence
+        last = sequence
         events = 1
         lanes = Lanes(one: entry.pointee.channel)
         hasState = entry.pointee.flags & EventEntry.isConflatable != 0
@@ -73,11 +75,9 @@ struct Run {
     /// Takes the next event in.
     /// - Returns: false where its frame does not lie behind that of the one before.
     @inline(__always)
-    mutating func extend(_ frames: FrameLog, _ index: Int, of segment: Segment) -> Bool {
-        let place = frames.place(of: index, segment)
-        guard frames.start(of: place) == start + Int(length) else { return false }
-        let entry = segment.entry(at: index)
-        length += place.length
+    mutating func extend(_ frame: UnsafeRawPointer, _ frameLength: UInt32, _ entry: UnsafePointer<EventEntry>) -> Bool {
+        guard frame == start + Int(length) else { return false }
+        length += frameLength
         last = last &+ 1
         events += 1
         lanes += Lanes(one: entry.pointee.channel)
@@ -157,8 +157,11 @@ final class Group {
                 open = false
                 continue
             }
-            if !open || !runs[runs.count - 1].extend(frames, index, of: segment) {
-                runs.append(Run(frames, index, of: segment))
+            // Before the runs are touched: a frame that nobody has needed yet is made here.
+            let place = frames.place(of: index, segment)
+            let start = frames.start(of: place)
+            if !open || !runs[runs.count - 1].extend(start, place.length, entry) {
+                runs.append(Run(start, place.length, segment.firstSequence &+ UInt64(index), entry))
                 open = true
             }
         }

@@ -18,7 +18,7 @@ import Testing
             let group = Group(try model.subscription().audience, encoding)
             let low = generator.int(0...events.count)
             let range = low..<generator.int(low...events.count)
-            var runs = [Run(frames, 0, of: segment)]
+            var runs = [Run(frames.start(of: frames.place(of: 0, segment)), 1, 1, segment.entry(at: 0))]
             let heard = group.collect(range, of: segment, frames, into: &runs)
             #expect(runs.first?.last == 1, "what was there stays")
             runs.removeFirst()
