@@ -52,10 +52,10 @@ import Testing
     }
 
     @Test(arguments: ["log", "request", "provider_status"])
-    func typesThatHaveAChannel(type: String) throws {
+    func typesOfAnotherChannel(type: String) throws {
         #expect(try post(#"{"channel":"all","type":"\#(type)","data":{}}"#).status == 200)
         #expect(
-            hub.messages(from: 1) == [#"{"type":"\#(type)","id":"ml9bes00-1","timestamp":"2026-02-05T10:30:00.000Z","data":{}}"#])
+            hub.messages(from: 1) == [#"{"type":"\#(type)","id":"ml9bes00-1","timestamp":"2026-02-05T10:30:00.000Z","channel":"all","data":{}}"#])
     }
 
     static let refused: [(String, Int, String)] = [
