@@ -42,6 +42,12 @@ public struct Upgrade: Sendable {
         self.principal = principal
     }
 
+    /// Compresses the stream that the client gets, if its request asks for it.
+    public mutating func compress(_ head: RequestHead, _ limits: CompressionLimits) {
+        guard limits.isEnabled, AcceptEncoding.takesGzip(head) else { return }
+        encoding = Encoding(encoding.form, .gzip)
+    }
+
     /// Compresses what the client gets, and takes compressed messages of it, as was agreed upon.
     public mutating func compress(_ agreed: AgreedCompression) {
         compression = agreed

@@ -31,7 +31,7 @@ public enum MessageForm: Int, CaseIterable, Sendable {
     var compressions: [Compression] {
         switch spoken {
         case .webSocket: [.none] + Deflater.windows.map { .deflate(window: $0) }
-        case .eventStream: [.none]
+        case .eventStream: [.none, .gzip]
         }
     }
 }
@@ -41,14 +41,17 @@ public enum Compression: Hashable, Sendable {
     case none
     /// permessage-deflate, with a window of so many bits (`Deflater.windows`).
     case deflate(window: Int)
+    /// One gzip stream for each client (RFC 1952), made of parts that all share: each block is flushed, and refers to none before.
+    case gzip
 
     var index: Int {
         switch self {
         case .none: 0
         case .deflate(let window): window - Deflater.windows.lowerBound + 1
+        case .gzip: Deflater.windows.count + 1
         }
     }
-    static let count = Deflater.windows.count + 1
+    static let count = Deflater.windows.count + 2
 }
 
 /// The encodings: a form, and a compression that it may have. Each has a frame log of its own in a segment, made when the first client needs it.
@@ -84,31 +87,17 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
     /// Bytes that the frames of so many messages need at most. Blocks tell id and type again, which stand in the message.
     func framesBytes(messages: Int, bytes: Int) -> Int {
         switch form {
-        case .text: webSocketBytes(messages, bytes)
-        case .messagePack: webSocketBytes(messages, MessagePack.bytesMax(texts: messages, bytes: bytes))
-        case .eventStream: 2 * bytes + messages * EventStreamWriter.overheadBytes
+        case .text: return webSocketBytes(messages, bytes)
+        case .messagePack: return webSocketBytes(messages, MessagePack.bytesMax(texts: messages, bytes: bytes))
+        case .eventStream:
+            let blocks = 2 * bytes + messages * EventStreamWriter.overheadBytes
+            return compression == .none ? blocks : Framer.compressedBytes(messages: messages, bytes: blocks)
         }
     }
 
     private func webSocketBytes(_ messages: Int, _ payloadBytes: Int) -> Int {
         compression == .none
             ? payloadBytes + messages * FrameWriter.headerBytesMax : Framer.compressedBytes(messages: messages, bytes: payloadBytes)
-    }
-
-    /// The last words of a connection.
-    func lastWords(_ code: CloseCode) -> [UInt8] {
-        switch spoken {
-        case .webSocket: return FrameWriter.close(code, code.reason)
-        case .eventStream:
-            var writer = JSONWriter()
-            writer.beginObject()
-            writer.key("code")
-            writer.int(Int64(code.rawValue))
-            writer.key("reason")
-            writer.string(code.reason)
-            writer.endObject()
-            return EventStreamWriter.event("close", data: writer.bytes)
-        }
     }
 }
 

@@ -38,12 +38,12 @@ public final class Framer: Sendable {
                 return writeFrame(.binary, payload, encoding.compression, to: target)
             }
         case .eventStream:
-            let (type, id) = Framer.envelope(of: message)
-            // Of most types the literal is the text between the quotes.
-            if !type.contains(UInt8(ascii: "\\")) {
-                return EventStreamWriter.write(id: id, event: UnsafeRawBufferPointer(rebasing: type.dropFirst().dropLast()), data: message, to: target)
+            guard encoding.compression != .none else { return Framer.writeBlock(message, to: target) }
+            let most = Encoding.eventStream.framesBytes(messages: 1, bytes: message.count)
+            return withUnsafeTemporaryAllocation(byteCount: most, alignment: 1) { block in
+                guard let base = block.baseAddress else { return 0 }
+                return writePart(UnsafeRawBufferPointer(start: base, count: Framer.writeBlock(message, to: base)), encoding.compression, to: target)
             }
-            return JSONScanner.unescape(type).withUnsafeBytes { EventStreamWriter.write(id: id, event: $0, data: message, to: target) }
         }
     }
 
@@ -53,7 +53,25 @@ public final class Framer: Sendable {
         case .text: frame(.text, message.json, encoding.compression)
         case .messagePack: frame(.binary, MessagePack.bytes(of: message.json), encoding.compression)
         case .eventStream:
-            EventStreamWriter.event(message.type, id: message.settled, retryMilliseconds: message.reconnectMilliseconds, data: message.json)
+            streamed(
+                EventStreamWriter.event(message.type, id: message.settled, retryMilliseconds: message.reconnectMilliseconds, data: message.json),
+                encoding.compression)
+        }
+    }
+
+    /// The last words of a connection.
+    func lastWords(_ code: CloseCode, as encoding: Encoding) -> [UInt8] {
+        switch encoding.spoken {
+        case .webSocket: return FrameWriter.close(code, code.reason)
+        case .eventStream:
+            var writer = JSONWriter()
+            writer.beginObject()
+            writer.key("code")
+            writer.int(Int64(code.rawValue))
+            writer.key("reason")
+            writer.string(code.reason)
+            writer.endObject()
+            return streamed(EventStreamWriter.event("close", data: writer.bytes), encoding.compression)
         }
     }
 
@@ -83,7 +101,7 @@ public final class Framer: Sendable {
             let most = threshold > 0 ? payload.count : Framer.deflatedBytes(payload.count)
             // Behind the room for the header, which may become a shorter one.
             let place = FrameWriter.headerBytes(payload: most)
-            if let count = compress(payload, compression, window, into: UnsafeMutableRawBufferPointer(start: target + place, count: most)) {
+            if let count = compress(payload, compression, window: window, into: UnsafeMutableRawBufferPointer(start: target + place, count: most)) {
                 let header = FrameWriter.writeHeader(opcode, payloadBytes: count, isCompressed: true, to: target)
                 if header < place { (target + header).copyMemory(from: target + place, byteCount: count) }
                 return header + count
@@ -96,11 +114,11 @@ public final class Framer: Sendable {
 
     /// - Returns: bytes written; nil where it does not pay.
     private func compress(
-        _ payload: UnsafeRawBufferPointer, _ compression: Compression, _ window: Int, into target: UnsafeMutableRawBufferPointer
+        _ payload: UnsafeRawBufferPointer, _ compression: Compression, window: Int, into target: UnsafeMutableRawBufferPointer, keepsTail: Bool = false
     ) -> Int? {
         let count = compressors[compression.index].withLock { compressor -> Int? in
             if compressor == nil { compressor = Deflater(window: window, level: Framer.level, memoryLevel: Framer.memoryLevel) }
-            return compressor?.compress(payload, into: target)
+            return compressor?.compress(payload, into: target, keepsTail: keepsTail)
         }
         guard let count else {
             counted.add(cell(compression, .unpaid))
@@ -120,6 +138,55 @@ public final class Framer: Sendable {
     }
 
     // MARK: Server-Sent Events
+
+    /// What a stream of a compression begins with.
+    static func streamBeginning(_ compression: Compression) -> [UInt8] {
+        // RFC 1952 §2.3: no name, no time, no system. There is no end to it either: the stream has none.
+        compression == .gzip ? [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 0xFF] : []
+    }
+
+    /// A block, or several, as they stand in a stream.
+    func streamed(_ blocks: [UInt8], _ compression: Compression) -> [UInt8] {
+        guard compression != .none else { return blocks }
+        return [UInt8](unsafeUninitializedCapacity: Framer.compressedBytes(messages: 1, bytes: blocks.count)) { buffer, initialized in
+            guard let base = buffer.baseAddress else { return }
+            initialized = blocks.withUnsafeBytes { writePart($0, compression, to: UnsafeMutableRawPointer(base)) }
+        }
+    }
+
+    /// Writes a part of a gzip stream, of whole bytes.
+    /// - Parameter target: room for `compressedBytes`.
+    private func writePart(_ block: UnsafeRawBufferPointer, _ compression: Compression, to target: UnsafeMutableRawPointer) -> Int {
+        if block.count >= thresholdBytes.load(ordering: .relaxed) {
+            let room = UnsafeMutableRawBufferPointer(start: target, count: Framer.deflatedBytes(block.count))
+            if let count = compress(block, compression, window: Deflater.windows.upperBound, into: room, keepsTail: true) { return count }
+        }
+        // RFC 1951 §3.2.4: not the last block, not compressed; each at most 65535 bytes.
+        var end = target
+        var rest = block
+        while !rest.isEmpty {
+            let part = UnsafeRawBufferPointer(rebasing: rest.prefix(65_535))
+            rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(part.count))
+            let count = UInt16(part.count)
+            end.storeBytes(of: 0, as: UInt8.self)
+            end.storeBytes(of: count.littleEndian, toByteOffset: 1, as: UInt16.self)
+            end.storeBytes(of: (~count).littleEndian, toByteOffset: 3, as: UInt16.self)
+            if let base = part.baseAddress { (end + 5).copyMemory(from: base, byteCount: part.count) }
+            end += 5 + part.count
+        }
+        return end - target
+    }
+
+    /// Writes an event as a block.
+    /// - Parameter target: room for the plain form's `framesBytes`.
+    private static func writeBlock(_ message: UnsafeRawBufferPointer, to target: UnsafeMutableRawPointer) -> Int {
+        let (type, id) = envelope(of: message)
+        // Of most types the literal is the text between the quotes.
+        if !type.contains(UInt8(ascii: "\\")) {
+            return EventStreamWriter.write(id: id, event: UnsafeRawBufferPointer(rebasing: type.dropFirst().dropLast()), data: message, to: target)
+        }
+        return JSONScanner.unescape(type).withUnsafeBytes { EventStreamWriter.write(id: id, event: $0, data: message, to: target) }
+    }
 
     /// The literal of its type and the text of its id (empty where it has none), which an event's message begins with.
     private static func envelope(of message: UnsafeRawBufferPointer) -> (type: UnsafeRawBufferPointer, id: UnsafeRawBufferPointer) {

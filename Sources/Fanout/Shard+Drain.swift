@@ -154,7 +154,7 @@ extension Shard {
     /// Puts the last word behind everything that a client was to be given.
     func farewell(_ index: UInt32) {
         note(.closed(.goingAway), of: index)
-        finish(index, client(index).pointee.encoding.lastWords(.goingAway))
+        finish(index, hub.framer.lastWords(.goingAway, as: client(index).pointee.encoding))
     }
 
     // MARK: bounds

@@ -8,21 +8,21 @@ extension Shard {
     private static let retryMilliseconds = 2000...4000
 
     /// The head of the answer that begins a stream. It ends with the connection, so HTTP/1.0 understands it as well.
-    private func streamHead(_ fields: [(String, String)]) -> [UInt8] {
-        Response(
-            status: 200, contentType: EventStreamWriter.contentType,
-            // A proxy shall neither keep, nor compress, nor collect it.
-            fields: [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")] + fields
-        ).head(keepAlive: false, bodyBytes: nil)
+    private func streamHead(_ upgrade: Upgrade) -> [UInt8] {
+        // A proxy shall neither keep, nor compress, nor collect it.
+        var fields = [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")]
+        if upgrade.encoding.compression == .gzip { fields += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")] }
+        return Response(status: 200, contentType: EventStreamWriter.contentType, fields: fields + upgrade.fields)
+            .head(keepAlive: false, bodyBytes: nil)
     }
 
     /// Answers a HEAD: what a GET would get, without the stream.
-    func answerStreamHead(_ index: UInt32, _ fields: [(String, String)]) {
+    func answerStreamHead(_ index: UInt32, _ upgrade: Upgrade) {
         let client = client(index)
         metrics.answered(200)
         client.pointee.flags.insert(.endAfterFlush)
         schedule(index, in: lastWait(client))
-        send(streamHead(fields), to: index)
+        send(streamHead(upgrade), to: index)
     }
 
     /// Answers the request of a connection that has become a client.
@@ -33,16 +33,16 @@ extension Shard {
             enqueue(Handshake.response(key: head.first("sec-websocket-key") ?? "", subprotocol: upgrade.subprotocol, extensions: upgrade.compression?.deflate.answer), for: index)
         case .eventStream:
             metrics.answered(200)
-            enqueue(streamHead(upgrade.fields), for: index)
+            enqueue(streamHead(upgrade) + Framer.streamBeginning(upgrade.encoding.compression), for: index)
         }
     }
 
     /// The first block of a stream: it has a place to come back to before there is any event.
     func enqueueOpening(_ upgrade: Upgrade, for index: UInt32) {
         guard upgrade.encoding.spoken == .eventStream else { return }
-        enqueue(
-            EventStreamWriter.block(
-                retryMilliseconds: .random(in: Shard.retryMilliseconds, using: &random), id: settled(before: upgrade.replay)), for: index)
+        let block = EventStreamWriter.block(
+            retryMilliseconds: .random(in: Shard.retryMilliseconds, using: &random), id: settled(before: upgrade.replay))
+        enqueue(hub.framer.streamed(block, upgrade.encoding.compression), for: index)
     }
 
     /// A sign of life, with the place to come back to. Also to those who were sent something meanwhile: that may have been statistics, which have no
@@ -68,7 +68,7 @@ extension Shard {
         if client.pointee.flags.contains(.jsonHeartbeat) {
             send(framed(.heartbeat("ping", at: hub.clock.now(), position: position), for: index), to: index)
         } else {
-            send(EventStreamWriter.block(comment: "heartbeat", id: position), to: index)
+            send(hub.framer.streamed(EventStreamWriter.block(comment: "heartbeat", id: position), client.pointee.encoding.compression), to: index)
         }
     }
 }

@@ -202,7 +202,7 @@ extension Shard {
             answer(index, response, keepAlive: head.keepsAlive && head.body == .none, headOnly: head.method == "HEAD")
         case .upgrade(let upgrade) where upgrade.encoding.spoken == .eventStream && head.method == "HEAD":
             if isOneTooMany(index) { return }
-            answerStreamHead(index, upgrade.fields)
+            answerStreamHead(index, upgrade)
         case .upgrade(let upgrade):
             let rest = Array(exchange.input[min(used, exchange.input.count)...])
             used = exchange.input.count
@@ -480,7 +480,7 @@ extension Shard {
         // What has not begun is not sent any more: a client that is closed for being slow would never see the frame behind it.
         withdrawUnbegun(index)
         note(.closed(code), of: index)
-        finish(index, client.pointee.encoding.lastWords(code))
+        finish(index, hub.framer.lastWords(code, as: client.pointee.encoding))
         if !client.pointee.flags.contains(.blocked) { drain(index) }
     }
 }

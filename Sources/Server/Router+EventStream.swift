@@ -12,6 +12,7 @@ extension Router {
             var upgrade = Upgrade(
                 encoding: .eventStream, subscription: Subscription(channels: channels, statsInterval: hub.limits.statsInterval), principal: principal)
             upgrade.fields = cors
+            upgrade.compress(head, hub.limits.compression)
             try subscribe(&upgrade, to: head.query, isOpen: isOpen, principal)
             if upgrade.subscription.channels.isEmpty {
                 throw HTTPError(400, "a stream needs channels from the start: ?channels=logs,stats, or an address such as /sse/logs")

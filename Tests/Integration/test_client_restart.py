@@ -7,12 +7,11 @@ import time
 from collections import Counter
 
 import pytest
+from support.close_codes import CODES, RETURNS, STOPS, UNKNOWN
 from support.daemon import wait_until
 from support.http import publish_many, request
 from support.scripted import Scripted
-from support.terminal import Terminal
 from support.tls import free_port
-from support.verdicts import CODES, RETURNS, STOPS, UNKNOWN
 from test_tail import Tail
 
 AWAY = 60
@@ -243,27 +242,3 @@ def follow_one(probe, how, server, code):
         probe.tell("pool", f"p{code}", server.url, 1)
         probe.tell("share", name, f"p{code}", "logs")
     return name
-
-
-def top_of(binary, server):
-    return Terminal([binary, "top", "--url", server.url], columns=200)
-
-
-@pytest.mark.parametrize("code", STOPS)
-def test_codes_that_end_top(binary, code):
-    with Scripted(lambda peer: (peer.upgrade(), peer.close(code, "as said")), only_sockets=True) as server, top_of(binary, server) as terminal:
-        terminal.wait_for("disconnected")
-        assert server.connections == 1 and terminal.shows(str(code))
-
-
-@pytest.mark.parametrize("code", RETURNS)
-def test_codes_after_which_top_comes_back(binary, code):
-    def stays(peer):
-        peer.upgrade()
-        peer.log(2, "there again")
-        peer.receive()
-
-    with Scripted(lambda peer: (peer.upgrade(), peer.close(code, "as said")), stays, only_sockets=True) as server, top_of(binary, server) as terminal:
-        terminal.wait_for("there again")
-        assert server.connections == 2
-        terminal.press("q")

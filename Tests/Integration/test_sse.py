@@ -430,9 +430,77 @@ def test_over_tls(start, tmp_path):
         assert stream.receive_end() == ([], 4505)
 
 
-def test_curl(start):
+# Compression
+
+GZIP = [("Accept-Encoding", "br, gzip;q=0.5")]
+
+
+def without_place(messages):
+    return [message for message in messages if message["type"] != "caught_up"]
+
+
+@pytest.mark.parametrize("threshold", [0, 512, 16_777_216])
+def test_gzip_is_the_same_stream(start, rng, threshold):
+    """Live and of before, short and long, with beats and last words: everything but the bytes on the wire. Each event is compressed once."""
+    daemon = start({"compression": {"threshold_bytes": threshold}, "websocket": {"heartbeat_interval": Literal("1s"), "client_timeout": Literal("3s")}})
+    events = [some_event(rng) for _ in range(300)]
+    publish_many(daemon.port, events[:100])
+    path = "/sse/all?history=100"
+    with EventStream(daemon.port, path) as plain:
+        packed = [EventStream(daemon.port, path, GZIP) for _ in range(4)]
+        publish_many(daemon.port, events[100:])
+        sizes = [70_000, 200_000, 100_000]
+        publish_many(daemon.port, [("logs", "log", {"message": "x" * size}) for size in sizes])
+        wanted = plain.settle()
+        assert len(wanted) == 304, [message["type"] for message in wanted[-9:]]  # caught_up is one of them
+        for stream in packed:
+            assert stream.response.header("Content-Encoding") == "gzip" and stream.response.header("Vary") == "Accept-Encoding"
+            # How much of it was live before it had caught up is each stream's own.
+            assert without_place(stream.settle()) == without_place(wanted)
+            assert (stream.wire_bytes < plain.wire_bytes / 2) == (threshold < sum(sizes))
+            stream.wait_for(lambda stream: stream.parser.comments)
+        daemon.kill(15)
+        for stream in packed:
+            assert stream.receive_end()[1] == 1001
+            stream.sock.close()
+    assert daemon.wait_exit() == 0
+    daemon._stopped = True
+
+
+def test_gzip_is_made_once_for_all(start):
+    daemon = start({"compression": {"threshold_bytes": 512}})
+    streams = [EventStream(daemon.port, "/sse/logs", GZIP) for _ in range(5)]
+    publish_many(daemon.port, [("logs", "log", {"message": f"{n} " * 600}) for n in range(20)] + [("logs", "log", {"message": "short"})] * 20)
+    for stream in streams:
+        assert len(stream.settle()) == 40
+    metrics = get(daemon.port, "/metrics").body.decode()
+    assert 'goleapai_ws_compressions_total{window="gzip"} 20\n' in metrics
+    for stream in streams:
+        stream.sock.close()
+
+
+@pytest.mark.parametrize("value,coding", [
+    (None, None), ("", None), ("identity", None), ("deflate, br", None), ("gzip;q=0", None), ("gzip; q=0.000, *", None), ("*;q=0", None), ("gzip", "gzip"),
+    ("GZIP;q=1", "gzip"), ("x-gzip", "gzip"), ("br , \t gzip ;q=0.1", "gzip"), ("*", "gzip"), ("gzip;q=nonsense", "gzip"),
+])
+def test_gzip_where_it_is_asked_for(start, daemon, value, coding):
+    fields = [("Accept-Encoding", value)] if value is not None else []
+    with EventStream(daemon.port, "/sse/logs", fields) as stream:
+        assert stream.response.header("Content-Encoding") == coding
+    head = request(daemon.port, "HEAD", "/sse/logs", headers=fields)
+    assert head.header("Content-Encoding") == coding
+
+
+def test_no_gzip_where_compression_is_off(start):
+    daemon = start({"compression": {"enabled": False}})
+    with EventStream(daemon.port, "/sse/logs", GZIP) as stream:
+        assert stream.response.header("Content-Encoding") is None
+
+
+@pytest.mark.parametrize("options", [[], ["--compressed"]])
+def test_curl(start, options):
     daemon = start()
-    curl = subprocess.Popen(["curl", "-sN", f"http://127.0.0.1:{daemon.port}/sse/logs"], stdout=subprocess.PIPE, text=True)
+    curl = subprocess.Popen(["curl", "-sN", *options, f"http://127.0.0.1:{daemon.port}/sse/logs"], stdout=subprocess.PIPE, text=True)
     try:
         assert curl.stdout.readline().startswith("retry: ") and curl.stdout.readline().startswith("id: ") and curl.stdout.readline() == "\n"
         identity = publish(daemon.port, "logs", "log", {"message": "hello"})["id"]

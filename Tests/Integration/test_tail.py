@@ -9,11 +9,11 @@ import subprocess
 import threading
 
 import pytest
+from support.close_codes import RETURNS, STOPS, UNKNOWN
 from support.daemon import PATIENCE, die_with_parent, wait_until
 from support.http import publish_many
 from support.scripted import Scripted
 from support.tls import Certificates, free_port, settings
-from support.verdicts import RETURNS, STOPS, UNKNOWN
 
 
 class Tail:

@@ -119,7 +119,7 @@ extension Setting {
         boolean("redact.enabled", \.redact.enabled, "Mask tokens, keys and passwords in events, before they are kept or sent."),
         list("redact.fields", \.redact.fields, TextRules.fieldName, "Names of fields whose values are masked as a whole, at any depth, in any case: [password, api_key]."),
 
-        boolean("compression.enabled", \.compression.enabled, "Compress for clients that ask for it: permessage-deflate."),
+        boolean("compression.enabled", \.compression.enabled, "Compress for clients that ask for it: permessage-deflate; gzip for Server-Sent Events."),
         integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", "Shorter messages go out as they are; 0 compresses all, also what becomes longer by it."),
         boolean("compression.context_takeover", \.compression.contextTakeover, "A compressor and a decompressor for each client, which remember what went before: fewer bytes, more memory, and every event compressed for each client. Else one compression serves all."),
         integer("compression.window_bits", \.compression.windowBits, 9...15, "bits", "What those remember, as a power of two; for compression and decompression each."),

@@ -767,7 +767,7 @@ export function unpack(buffer) {
 /**
  * A message as MessagePack: what `JSON.stringify` would write.
  * @param {any} message
- * @returns {Uint8Array<ArrayBuffer>}
+ * @returns {Uint8Array}
  */
 export function pack(message) {
     /** @type {number[]} */ const bytes = [];

@@ -6,7 +6,7 @@ import Protocol
 extension Metric {
     /// What is compressed once for all who have that window, and what for each client by itself.
     private static let kinds: [(name: String, compression: Compression?)] =
-        Deflater.windows.map { ("\($0)", .deflate(window: $0)) } + [("context", nil)]
+        Deflater.windows.map { ("\($0)", .deflate(window: $0)) } + [("gzip", .gzip), ("context", nil)]
     private static let label = MetricLabel(name: "window", values: kinds.map(\.name))
 
     private static func byKind(_ noun: String, unit: String = "", _ count: Framer.Count, _ help: String, reading: String) -> Metric {
@@ -18,7 +18,7 @@ extension Metric {
     static let compression: [Metric] = [
         byKind(
             "compressions", .messages,
-            "Messages compressed, by the window they were compressed for; context: for one client alone (compression.context_takeover).",
+            "Messages compressed, by the window they were compressed for; gzip: of Server-Sent Events; context: for one client alone (compression.context_takeover).",
             reading: "At most one per event and window, however many clients there are, but for context: there it is one per event and client."),
         byKind(
             "compression_input_bytes", unit: "bytes", .bytesBefore, "Bytes of those messages before.",

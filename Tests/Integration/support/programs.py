@@ -16,7 +16,9 @@ class Compiler:
         self.directory, self.build = directory, build
         self.maps = [build / f"{name}.build/module.modulemap" for name in ("CLinux", "CVersion")]
         self.maps += [root / f"Sources/{name}/module.modulemap" for name in ("COpenSSL", "CSystemd", "CYAML", "CZlib")]
-        self.objects = [path for name in MODULES for path in sorted((build / f"{name}.build").glob("*.o")) if not path.name.endswith("swiftmodule.o")]
+        # By the sources: a build directory keeps objects of those that are gone.
+        self.objects = [build / f"{name}.build" / f"{path.name}.o" for name in MODULES
+                        for path in sorted((root / "Sources" / name).rglob("*.[cs]*")) if path.suffix in (".c", ".swift")]
 
     def __call__(self, name, text):
         source, program = self.directory / f"{name}.swift", self.directory / name

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import time
+import zlib
 
 from .daemon import PATIENCE
 from .ws import MARKER, Refused
@@ -78,6 +79,9 @@ class EventStream:
         buffer = bytearray()
         try:
             self.response = self._head(buffer)
+            # Of one member without an end; everything that has come can be read.
+            self._gzip = zlib.decompressobj(31) if self.response.header("Content-Encoding") == "gzip" else None
+            self.wire_bytes = 0
             # The first block comes with the answer: until then it is not subscribed.
             self._take(bytes(buffer))
             while not self.parser.blocks:
@@ -114,6 +118,10 @@ class EventStream:
         return self.parser.last_id
 
     def _take(self, data):
+        self.wire_bytes += len(data)
+        if self._gzip:
+            data = self._gzip.decompress(data)
+            assert not self._gzip.eof and not self._gzip.unused_data
         for kind, text, identity in self.parser.feed(data):
             assert self.close is None, f"{kind} behind the last words"
             message = json.loads(text)

@@ -1,0 +1,16 @@
+import Testing
+
+@testable import Protocol
+
+struct AcceptEncodingTests {
+    @Test(arguments: [
+        ("gzip", true), ("br, gzip", true), ("gzip;q=0.5", true), ("*", true), ("*;q=0, gzip", true), ("x-gzip", true), ("gzip;level=1;q=1", true),
+        ("gzip;q=0", false), ("gzip;q=0, *", false), ("identity", false), ("gzipped", false), ("", false), (";q=1", false), (",,", false),
+    ])
+    func takesGzip(value: String, isTaken: Bool) throws {
+        let bytes = Array("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: \(value)\r\n\r\n".utf8)
+        var parser = RequestHeadParser()
+        let head = try #require(try bytes.withUnsafeBytes { try parser.parse($0) }).head
+        #expect(AcceptEncoding.takesGzip(head) == isTaken)
+    }
+}
