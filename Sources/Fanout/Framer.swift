@@ -174,6 +174,11 @@ public final class Framer: Sendable {
             if let base = part.baseAddress { (end + 5).copyMemory(from: base, byteCount: part.count) }
             end += 5 + part.count
         }
+        // The empty block of a flush: some decompressors (Go's) keep what was stored until they see it.
+        for byte in [0x00, 0x00, 0x00, 0xFF, 0xFF] as [UInt8] {
+            end.storeBytes(of: byte, as: UInt8.self)
+            end += 1
+        }
         return end - target
     }
 
