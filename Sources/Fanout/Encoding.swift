@@ -44,6 +44,15 @@ public enum Compression: Hashable, Sendable {
     /// One gzip stream for each client (RFC 1952), made of parts that all share: each block is flushed, and refers to none before.
     case gzip
 
+    /// Its name in answers, whatever the window.
+    var name: String {
+        switch self {
+        case .none: "none"
+        case .deflate: "deflate"
+        case .gzip: "gzip"
+        }
+    }
+
     var index: Int {
         switch self {
         case .none: 0

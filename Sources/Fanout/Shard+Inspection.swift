@@ -11,6 +11,8 @@ public struct ClientDescription: Sendable {
     public let principal: Principal
     public let userAgent: String
     public let encoding: Encoding
+    /// How its messages are compressed: none, deflate (as for many at once), deflate_context (for it alone), gzip.
+    public let compression: String
     public let subscription: Subscription
     /// Spans in its ring.
     public let waiting: Int
@@ -50,7 +52,9 @@ extension Shard {
             found.append(
                 ClientDescription(
                     id: details.id, address: details.address, principal: details.principal, userAgent: details.userAgent,
-                    encoding: client.pointee.encoding, subscription: details.subscription,
+                    encoding: client.pointee.encoding,
+                    compression: client.pointee.flags.contains(.streams) ? "deflate_context" : client.pointee.encoding.compression.name,
+                    subscription: details.subscription,
                     waiting: client.pointee.ring.depth,
                     behind: client.pointee.flags.contains(.behind) ? cursor - client.pointee.cursor : 0, dropped: client.pointee.dropped,
                     bytesSent: client.pointee.bytesSent, since: details.since))

@@ -93,6 +93,8 @@ extension Router {
             writer.string(client.encoding.spoken.rawValue)
             writer.key("encoding")
             writer.string(client.encoding.form.language)
+            writer.key("compression")
+            writer.string(client.compression)
             writer.key("channels")
             writer.beginArray()
             for channel in client.subscription.channels.channels { writer.string(channel.name) }

@@ -233,7 +233,7 @@ class Streamed(EventStream):
 def conversation(watch):
     """Words, errors, replays and losses on a daemon without sources; then it stops."""
     settings = {"history": {"max_events": 16, "max_bytes": 65536, "max_age": "1h"}, "websocket": {"buffer_size": 16, "heartbeat_interval": Literal("1s")},
-                "broadcast": {"max_event_bytes": 65536}}
+                "broadcast": {"max_event_bytes": 65536}, "compression": {"context_takeover": True}}
     with watch.daemon("conversation", settings) as running:
         port = running.port
         http(watch, port)
@@ -299,7 +299,9 @@ def conversation(watch):
         assert slow.next("gap")["data"]["reason"] == "slow_consumer"
         slow.sock.close()
         # Everybody whom an admin can see, and how one is sent away.
-        with watch.socket(port, "/ws/logs?level=warn&q=abc") as other, watch.socket(port, "/ws/stats?window=1m&interval=7"), PackedWebSocket(port, "/ws"):
+        with watch.socket(port, "/ws/logs?level=warn&q=abc") as other, watch.socket(port, "/ws/stats?window=1m&interval=7"), PackedWebSocket(port, "/ws"), \
+                WebSocket(port, deflate="permessage-deflate"), WebSocket(port, deflate="permessage-deflate; server_no_context_takeover"), \
+                EventStream(port, headers=[("Accept-Encoding", "gzip")]):
             found = watch.body("adminClients", get(port, "/admin/ws/clients"))["clients"]
             mine = next(one["id"] for one in found if one["filters"].get("logs", {}).get("q") == "abc")
             watch.body("clientDisconnected", request(port, "DELETE", f"/admin/ws/clients/{mine}"))

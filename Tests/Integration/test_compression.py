@@ -5,6 +5,8 @@ import json
 import os
 import selectors
 import socket
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from support.browser import Browser
 from support.daemon import PATIENCE, mebibytes, merge, wait_until
 from support.http import get, publish, publish_many
 from support.metrics import scrape
+from support.sse import EventStream
 from support.ws import CONTINUATION, PING, TEXT, Refused, WebSocket, compress
 
 NONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
@@ -58,6 +61,19 @@ def test_without_compression(start):
         assert client.receive()["data"] == event(1) and client.compressed == 0
         client.send_frame(TEXT, compress(b'{"type":"ping"}'), rsv=4)
         assert client.receive_close()[1] == 1002
+
+
+def test_who_is_compressed_is_seen(start):
+    daemon = start({"compression": {"context_takeover": True}})
+
+    def seen():
+        return sorted(client["compression"] for client in get(daemon.port, "/admin/ws/clients").json["clients"])
+
+    with WebSocket(daemon.port, "/ws/logs"), EventStream(daemon.port, "/sse/logs"):
+        assert seen() == ["none", "none"]
+        with WebSocket(daemon.port, "/ws/logs", deflate="permessage-deflate"), WebSocket(daemon.port, "/ws/logs", deflate=NONE), \
+                EventStream(daemon.port, "/sse/logs", headers=[("Accept-Encoding", "gzip")]):
+            assert seen() == ["deflate", "deflate_context", "gzip", "none", "none"]
 
 
 # Others' clients
@@ -114,6 +130,46 @@ def test_chromium(daemon, tmp_path):
             assert tab.run("got[20].id.length") == 2000
     finally:
         browser.close()
+
+
+K6 = """
+import ws from 'k6/ws';
+import { check } from 'k6';
+export const options = { scenarios: { all: { executor: 'per-vu-iterations', vus: 5, iterations: 1, maxDuration: '60s' } } };
+export default function () {
+    const got = [];
+    const answer = ws.connect(__ENV.ADDRESS, __ENV.COMPRESSION ? { compression: __ENV.COMPRESSION } : {}, (socket) => {
+        socket.on('message', (text) => {
+            const message = JSON.parse(text);
+            if (message.type === 'log') got.push(message.data.n);
+            // What it sends is compressed, too, and so is the answer.
+            if (got.length === 50 && message.type === 'log') socket.send(JSON.stringify({ type: 'ping', id: 'k'.repeat(2000) }));
+            if (message.type === 'pong') { got.push(message.id.length); socket.close(); }
+        });
+        socket.setTimeout(() => socket.close(), 50000);
+    });
+    check(answer, { 'switched': (one) => one.status === 101 });
+    check(got, { 'everything, in order': (all) => all.length === 51 && all[50] === 2000 && all.slice(0, 50).every((n, i) => n === i) });
+}
+export function handleSummary(data) { return { stdout: JSON.stringify(data.metrics) }; }
+"""
+
+
+def test_k6(daemon, tmp_path):
+    for n in range(50):
+        publish(daemon.port, "logs", "log", event(n))
+    (tmp_path / "script.js").write_text(K6)
+    received = {}
+    for compression in ("", "deflate"):
+        run = subprocess.run(
+            [Path(sys.executable).with_name("k6"), "run", "--no-usage-report", "--quiet", "--address", "127.0.0.1:0", "script.js"], cwd=tmp_path,
+            env={**os.environ, "ADDRESS": f"ws://127.0.0.1:{daemon.port}/ws/logs?history=50", "COMPRESSION": compression},
+            capture_output=True, text=True, timeout=3 * PATIENCE)
+        assert run.returncode == 0, run.stderr
+        metrics = json.loads(run.stdout)
+        assert (metrics["checks"]["values"]["passes"], metrics["checks"]["values"]["fails"]) == (10, 0), run.stderr
+        received[compression] = metrics["data_received"]["values"]["count"]
+    assert received["deflate"] < received[""] / 2, received
 
 
 # The same for all

@@ -67,7 +67,7 @@ export const TIMES = Object.freeze({
  * @property {string} type `log`, `request`, `provider_status`, `stats_update`, or what a publisher named it
  * @property {string} [id] a place to come back to; state and what was read from the database or the journal has none
  * @property {string} timestamp RFC 3339, UTC, milliseconds
- * @property {string} [channel] of events of a free type
+ * @property {string} [channel] of events of a free type, and of others that were published on another channel than their own
  * @property {any} data
  *
  * @typedef {object} Gap What is missing: after < id ≤ resume, or from ≤ timestamp < until.
