@@ -407,3 +407,30 @@ def p(lab):
         "C: CPU per delivery, µs": Ratio(cpu(fast), cpu(plain_fast), at_most=1.2),
         "private memory per client, bytes": Ratio(memory(packed), memory(plain), at_most=1.1),
     }
+
+
+@scenario("Q", "1000 clients with permessage-deflate beside plain, 750-byte events, as A and as C", times=2)
+def q(lab):
+    def run(**options):
+        def measure():
+            with lab.daemon() as server:
+                return lab.bench(server, clients=1000, size=size(750), **options)
+
+        return measure
+
+    def wire(found):
+        return found["deliveries"]["wire_bytes"] / found["deliveries"]["count"]
+
+    def memory(found):
+        return found["server"]["private_dirty_bytes_per_client"]
+
+    packed, plain, fast, plain_fast = in_turns(
+        lab, run(compress=True, rate=100), run(rate=100), run(compress=True, outstanding=64), run(outstanding=64))
+    return {
+        "bytes per delivery on the wire": Ratio(wire(packed), wire(plain), at_most=1),
+        "A: CPU per delivery, the compressions among it, µs": Ratio(cpu(packed), cpu(plain), at_most=1.1),
+        "A: CPU per event, µs": Ratio(packed["server"]["cpu_us_per_event"], plain["server"]["cpu_us_per_event"]),
+        "C: deliveries, millions a second": Ratio(fast["deliveries"]["per_second"] / 1e6, plain_fast["deliveries"]["per_second"] / 1e6),
+        "C: CPU per delivery, µs": Ratio(cpu(fast), cpu(plain_fast)),
+        "private memory per client, bytes": Ratio(memory(packed), memory(plain), at_most=1.1),
+    }
