@@ -23,7 +23,7 @@ final class ClientContext {
         deflater =
             deflate.serverKeepsContext
             ? Deflater(window: deflate.serverWindow, level: ClientContext.level, memoryLevel: limits.contextMemoryLevel) : nil
-        inflater = deflate.clientKeepsContext ? Inflater(window: deflate.clientWindow) : nil
+        inflater = deflate.clientKeepsContext ? Inflater(window: deflate.clientWindow, roomBytesKept: 0) : nil
         if deflate.serverKeepsContext && deflater == nil || deflate.clientKeepsContext && inflater == nil { return nil }
     }
 
@@ -44,20 +44,27 @@ extension Shard {
         return true
     }
 
+    /// Of the room for a message, what the one keeps that all share.
+    private static let inflaterBytesKept = 65_536
+
     /// What decompresses a client's messages: its own, or one that all share whose messages stand each for itself.
     func inflater(for client: UnsafeMutablePointer<Client>) -> Inflater? {
         guard client.pointee.receiver.wantsInflater else { return nil }
         if let own = client.pointee.details.context?.inflater { return own }
-        if sharedInflater == nil { sharedInflater = Inflater() }
+        if sharedInflater == nil { sharedInflater = Inflater(roomBytesKept: Shard.inflaterBytesKept) }
         return sharedInflater
     }
 
-    /// The answer to the handshake waits in the ring, and is no frame.
-    func exemptNewest(of client: UnsafeMutablePointer<Client>) {
-        guard client.pointee.flags.contains(.streams), let span = client.pointee.ring.newest(capacity: slots.capacity), span.pointee.kind == .own
-        else { return }
-        client.pointee.outboxBytes -= span.pointee.length
-        span.pointee.kind = .streamed
+    /// What waits in the ring when a client begins is no frame: the answer to its handshake, and answers to requests before it in the same connection.
+    func exemptWaiting(of client: UnsafeMutablePointer<Client>) {
+        guard client.pointee.flags.contains(.streams) else { return }
+        var position = 0
+        while let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
+            position += 1
+            guard span.pointee.kind == .own else { continue }
+            client.pointee.outboxBytes -= span.pointee.length
+            span.pointee.kind = .streamed
+        }
     }
 
     /// Compresses what is written next: the oldest spans of a ring, about `budget` bytes of them.

@@ -56,19 +56,21 @@ extension Shard {
 
     /// Containers that may be open at once in a message.
     private static let depthMax = 16
+    /// Values in a message: one that is understood has some dozens, and each costs a tenth of a microsecond and some tens of bytes.
+    private static let valuesMax = 16_384
 
     private func read(_ payload: UnsafeRawBufferPointer, as form: MessageForm) throws(MessageError) -> JSON {
         var text: [UInt8]?
         if form == .messagePack {
             do throws(MessagePackError) {
-                text = try MessagePack.json(of: payload, depthMax: Shard.depthMax, from: .peer)
+                text = try MessagePack.json(of: payload, depthMax: Shard.depthMax, valuesMax: Shard.valuesMax, from: .peer)
             } catch {
                 throw MessageError(code: .invalidJSON, message: "the message is not MessagePack", details: "\(error)")
             }
         }
         do throws(JSONError) {
-            if let text { return try JSON(parsing: text, depthMax: Shard.depthMax) }
-            return try JSON(parsing: payload, depthMax: Shard.depthMax)
+            if let text { return try JSON(parsing: text, depthMax: Shard.depthMax, valuesMax: Shard.valuesMax) }
+            return try JSON(parsing: payload, depthMax: Shard.depthMax, valuesMax: Shard.valuesMax)
         } catch {
             throw MessageError(code: .invalidJSON, message: "the message is not JSON", details: "\(error)")
         }

@@ -10,8 +10,8 @@ extension Shard {
     /// The head of the answer that begins a stream. It ends with the connection, so HTTP/1.0 understands it as well.
     private func streamHead(_ upgrade: Upgrade) -> [UInt8] {
         // A proxy shall neither keep, nor compress, nor collect it.
-        var fields = [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no")]
-        if upgrade.encoding.compression == .gzip { fields += [("Content-Encoding", "gzip"), ("Vary", "Accept-Encoding")] }
+        var fields = [("Cache-Control", "no-cache, no-transform"), ("X-Accel-Buffering", "no"), ("Vary", "Accept-Encoding")]
+        if upgrade.encoding.compression == .gzip { fields.append(("Content-Encoding", "gzip")) }
         return Response(status: 200, contentType: EventStreamWriter.contentType, fields: fields + upgrade.fields)
             .head(keepAlive: false, bodyBytes: nil)
     }

@@ -346,7 +346,7 @@ extension Shard {
         hub.beginFrames(upgrade.encoding)
         logConnected(index, path: head.path, upgrade.subscription.channels)
         enqueueAnswer(to: head, upgrade, for: index)
-        exemptNewest(of: client)
+        exemptWaiting(of: client)
         // It may have waited long for its credential to be looked at, and had no chance to show life.
         client.pointee.lastReceived = tick
         // As if it had been pinged up to half an interval ago: pings are spread from the start, however many come at once.
@@ -400,6 +400,8 @@ extension Shard {
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)
+                // What it becomes costs time, however few bytes it was.
+                if client.pointee.receiver.isMessageCompressed, !admitBytes(payload.count, of: index) { return }
                 if !client.pointee.flags.isDisjoint(with: [.closing, .draining]) || !admit(index) { continue }
                 if let answer = delegate.intercept(opcode, payload) {
                     send(hub.framer.frame(answer.opcode, answer.payload, client.pointee.encoding.compression), to: index)

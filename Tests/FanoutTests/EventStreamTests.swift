@@ -62,7 +62,7 @@ import Testing
         let answer = try client.beginStream(target)
         #expect(
             answer.head.split(separator: "\r\n").dropFirst() == [
-                "content-type: text/event-stream", "cache-control: no-cache, no-transform", "x-accel-buffering: no",
+                "content-type: text/event-stream", "cache-control: no-cache, no-transform", "x-accel-buffering: no", "vary: accept-encoding",
                 "access-control-allow-origin: https://dash.example", "connection: close",
             ])
         // A place to come back to, before there is any event.

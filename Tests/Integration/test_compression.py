@@ -14,10 +14,10 @@ import pytest
 from support import tls
 from support.browser import Browser
 from support.daemon import PATIENCE, mebibytes, merge, wait_until
-from support.http import get, publish, publish_many
+from support.http import get, publish, publish_many, read_response
 from support.metrics import scrape
 from support.sse import EventStream
-from support.ws import CONTINUATION, PING, TEXT, Refused, WebSocket, compress
+from support.ws import CONTINUATION, PING, TEXT, Refused, WebSocket, compress, encode, take_frame
 
 NONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 PAD = "the provider answered with an error, and the request is tried again with the next one; " * 8
@@ -25,6 +25,10 @@ PAD = "the provider answered with an error, and the request is tried again with 
 
 def event(n, **more):
     return {"n": n, "level": "error" if n % 3 == 0 else "info", "message": f"{n} {PAD}", **more}
+
+
+def rss(daemon):
+    return int(next(line for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
 
 
 @pytest.mark.parametrize("offer, answer", [
@@ -289,11 +293,48 @@ def test_what_clients_send_may_refer_to_what_they_sent(start):
         assert sizes[1] < sizes[0] / 2
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+def test_an_answer_before_the_handshake_stays_what_it_is(start, tmp_path, over_tls):
+    """A stream begins behind an answer in the same connection that waits to be sent; it is none of its messages."""
+    settings = {"compression": {"context_takeover": True, "threshold_bytes": 0}}
+    if over_tls:
+        settings = merge(settings, tls.settings(tls.Certificates(tmp_path / "certificates").make("server")))
+    daemon = start(settings)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.settimeout(PATIENCE)
+    sock.connect(("127.0.0.1", daemon.tls_port if over_tls else daemon.port))
+    if over_tls:
+        sock = tls.context().wrap_socket(sock, server_hostname="127.0.0.1")
+    body = get(daemon.port, "/asyncapi.yaml").body
+    upgrade = (f"GET /ws/logs?welcome=true HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: test\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+    sock.sendall((f"GET /asyncapi.yaml HTTP/1.1\r\nHost: 127.0.0.1:{daemon.port}\r\n\r\n" + upgrade).encode())
+    wait_until(lambda: get(daemon.port, "/admin/ws/stats").json["total_clients"] == 1, "it is a client")
+    buffer = bytearray()
+    assert read_response(sock, buffer).body == body
+    assert read_response(sock, buffer).status == 101
+    while not (frame := take_frame(buffer)):
+        buffer += sock.recv(4096)
+    assert frame[2] == 4 and json.loads(zlib.decompressobj(-15).decompress(frame[3] + b"\0\0\xff\xff"))["type"] == "welcome"
+    sock.close()
+
+
+def test_room_for_messages_is_given_back(start):
+    """What a long message of a client with a context took is not kept while the client is silent."""
+    daemon = start({"compression": {"context_takeover": True}, "websocket": {"max_message_bytes": 4_194_304}})
+    message = compress(b" " * 4_000_000 + b'{"type":"ping","id":1}')
+    clients = [WebSocket(daemon.port, "/ws", deflate="permessage-deflate") for _ in range(40)]
+    before = rss(daemon)
+    for client in clients:
+        client.send_frame(TEXT, message, rsv=4)
+        assert client.receive()["id"] == 1
+    assert rss(daemon) - before < mebibytes(40), "one room at a time, and what contexts take"
+    for client in clients:
+        client.sock.close()
+
+
 # Attacks
-
-def rss(daemon):
-    return int(next(line for line in Path(f"/proc/{daemon.pid}/status").read_text().splitlines() if line.startswith("VmRSS")).split()[1]) * 1024
-
 
 BOMB = compress(bytes(10_000_000))
 
@@ -323,11 +364,12 @@ def test_a_compressed_message_is_a_message(daemon):
         payload = compress(b'{"type":"ping","id":"' + b"x" * 60_000 + b'"}')
         client.send_frame(TEXT, payload, rsv=4)
         assert len(client.receive()["id"]) == 60_000
+        payload = compress(b'{"type":"ping","id":"' + b"x" * 20_000 + b'"}')
         for at in range(1, 30):
             client.send_frame(TEXT, payload[:at], fin=False, rsv=4)
             client.send_frame(PING, b"between")
             client.send_frame(CONTINUATION, payload[at:])
-            assert len(client.receive()["id"]) == 60_000
+            assert len(client.receive()["id"]) == 20_000
         client.send({"type": "ping", "id": "plain"})
         assert client.receive()["id"] == "plain"
 
@@ -347,6 +389,15 @@ def test_bombs_cost_no_memory(start, context):
     attack(300)
     assert rss(daemon) - before < mebibytes(4)
     assert scrape(daemon.port)("refusals_total", reason="message_bytes") == 350
+
+
+def test_what_messages_become_is_counted(daemon):
+    """Not what they came as: a little on the wire may be a lot of work."""
+    message = compress(b'{"type":"ping","id":"' + b"x" * 60_000 + b'"}')
+    with WebSocket(daemon.port, "/ws", deflate="permessage-deflate") as client:
+        client.send_bytes(b"".join(encode(TEXT, message, mask=b"abcd", rsv=4) for _ in range(45)))
+        answers, code, _ = client.receive_close()
+        assert code == 4013 and len(answers) < 20 and 45 * len(message) < 10_000
 
 
 def test_noise_of_many(daemon, rng):

@@ -17,6 +17,7 @@ from support.tls import Certificates, context, settings
 from support.ws import BINARY, CONTINUATION, PING, PONG, TEXT, Refused, WebSocket, compress
 
 DEPTH_MOST = 16
+VALUES_MOST = 16_384
 """Containers in a message of a client."""
 
 
@@ -344,6 +345,19 @@ def test_the_depth_that_is_taken(daemon):
         assert client.receive()["type"] == "pong"
         client.send({"type": "ping", "id": 1, "data": [nested]})
         assert client.receive()["data"]["details"].startswith("nested too deeply")
+
+
+def test_the_values_that_are_taken(daemon):
+    """A message is understood as a tree, which costs many times its bytes."""
+    for make in (PackedWebSocket, WebSocket):
+        with make(daemon.port) as client:
+            client.send({"type": "ping", "id": 1, "data": [0] * (VALUES_MOST - 4)})
+            assert client.receive()["type"] == "pong"
+            client.send({"type": "ping", "id": 1, "data": [0] * (VALUES_MOST - 3)})
+            error = client.receive()
+            assert (error["type"], error["data"]["code"]) == ("error", "invalid_json") and "too many values" in error["data"]["details"]
+            client.send({"type": "ping", "id": 2})
+            assert client.receive()["id"] == 2
 
 
 @pytest.mark.parametrize("kind, opcode, reason", [(PackedWebSocket, TEXT, "text not agreed"), (WebSocket, BINARY, "binary not agreed")])

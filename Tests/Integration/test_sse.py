@@ -40,7 +40,7 @@ def test_bytes_on_the_wire(daemon):
         while not head.endswith(b"\r\n\r\n"):
             head += connection.sock.recv(1)
         assert head == (b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n"
-                        b"Connection: close\r\n\r\n")
+                        b"Vary: Accept-Encoding\r\nConnection: close\r\n\r\n")
         wait_until(lambda: count(daemon) == 1, "it is a client")
         answer = publish(daemon.port, "logs", "log", {"level": "info", "message": "zwei\nZeilen"})
         epoch, _, sequence = answer["id"].rpartition("-")
@@ -407,10 +407,14 @@ def test_revoked_and_expired(start, accounts):
         assert code == 4500 and messages == []
 
 
+def vary(stream):
+    return [value for name, value in stream.response.fields if name.lower() == "vary"]
+
+
 def test_origins(start):
     daemon = start({"server": {"allowed_origins": ["https://dash.example"]}})
     with EventStream(daemon.port, headers=[("Origin", "https://dash.example")]) as stream:
-        assert stream.response.header("Access-Control-Allow-Origin") == "https://dash.example" and stream.response.header("Vary") == "Origin"
+        assert stream.response.header("Access-Control-Allow-Origin") == "https://dash.example" and "Origin" in vary(stream)
     assert status(daemon.port, "/sse/logs", [("Origin", f"http://127.0.0.1:{daemon.port}")]) == 200
     assert status(daemon.port, "/sse/logs", [("Origin", "https://evil.example")]) == 403
     assert request(daemon.port, "GET", "/sse/logs", [("Host", "evil.example")]).status == 403
@@ -457,7 +461,7 @@ def test_gzip_is_the_same_stream(start, rng, threshold):
         wanted = plain.settle()
         assert len(wanted) == 304, [message["type"] for message in wanted[-9:]]  # caught_up is one of them
         for stream in packed:
-            assert stream.response.header("Content-Encoding") == "gzip" and stream.response.header("Vary") == "Accept-Encoding"
+            assert stream.response.header("Content-Encoding") == "gzip" and vary(stream) == ["Accept-Encoding"]
             # How much of it was live before it had caught up is each stream's own.
             assert without_place(stream.settle()) == without_place(wanted)
             assert (stream.wire_bytes < plain.wire_bytes / 2) == (threshold < sum(sizes))
@@ -484,7 +488,7 @@ def test_gzip_is_made_once_for_all(start):
 
 @pytest.mark.parametrize("value,coding", [
     (None, None), ("", None), ("identity", None), ("deflate, br", None), ("gzip;q=0", None), ("gzip; q=0.000, *", None), ("*;q=0", None), ("gzip", "gzip"),
-    ("GZIP;q=1", "gzip"), ("x-gzip", "gzip"), ("br , \t gzip ;q=0.1", "gzip"), ("*", "gzip"), ("gzip;q=nonsense", "gzip"),
+    ("GZIP;q=1", "gzip"), ("x-gzip", "gzip"), ("br , \t gzip ;q=0.1", "gzip"), ("*", "gzip"), ("gzip;q=nonsense", None), ("gzip; q = 0", None),
 ])
 def test_gzip_where_it_is_asked_for(start, daemon, value, coding):
     fields = [("Accept-Encoding", value)] if value is not None else []

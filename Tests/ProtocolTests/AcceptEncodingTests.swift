@@ -6,6 +6,8 @@ struct AcceptEncodingTests {
     @Test(arguments: [
         ("gzip", true), ("br, gzip", true), ("gzip;q=0.5", true), ("*", true), ("*;q=0, gzip", true), ("x-gzip", true), ("gzip;level=1;q=1", true),
         ("gzip;q=0", false), ("gzip;q=0, *", false), ("identity", false), ("gzipped", false), ("", false), (";q=1", false), (",,", false),
+        ("gzip;q= 0", false), ("gzip; q = 0.000", false), ("gzip;q=\"0\"", false), ("gzip;q=-1", false), ("gzip;q=0x0", false), ("gzip;q=", false), ("GZIP;Q=1", true),
+        ("gzip;q=2", false), ("gzip; q=0.001", true), ("gzip;quality=0", true),
     ])
     func takesGzip(value: String, isTaken: Bool) throws {
         let bytes = Array("GET / HTTP/1.1\r\nHost: x\r\nAccept-Encoding: \(value)\r\n\r\n".utf8)

@@ -159,4 +159,12 @@ import Testing
         #expect(try JSON(parsing: writer.bytes) == tree, "seed \(seed)")
         #expect(try compact(writer.bytes).bytes == writer.bytes, "seed \(seed)")
     }
+
+    @Test(arguments: ["[1,2,[]]", #"{"a":{"b":null},"c":"d"}"#])
+    func valuesAreCounted(text: String) throws {
+        #expect(try JSON(parsing: text, valuesMax: 4) == JSON(parsing: text))
+        #expect(throws: JSONError(offset: text.utf8.count - (text.hasPrefix("[") ? 3 : 4), what: "too many values")) {
+            try JSON(parsing: text, valuesMax: 3)
+        }
+    }
 }

@@ -17,10 +17,10 @@ private func normalised(_ json: JSON) -> JSON {
     }
 }
 
-private func json(_ bytes: [UInt8], depthMax: Int = 64, from origin: MessagePack.Origin = .peer) -> Result<String, MessagePackError> {
+private func json(_ bytes: [UInt8], depthMax: Int = 64, valuesMax: Int = .max, from origin: MessagePack.Origin = .peer) -> Result<String, MessagePackError> {
     bytes.withUnsafeBytes { bytes in
         do throws(MessagePackError) {
-            return .success(String(decoding: try MessagePack.json(of: bytes, depthMax: depthMax, from: origin), as: UTF8.self))
+            return .success(String(decoding: try MessagePack.json(of: bytes, depthMax: depthMax, valuesMax: valuesMax, from: origin), as: UTF8.self))
         } catch {
             return .failure(error)
         }
@@ -169,6 +169,12 @@ private func repeated(_ text: String, _ count: Int) -> String { String(repeating
     }
 
     /// Whatever comes: no crash, and what is taken is JSON of bounded size that says the same again.
+    @Test func valuesAreCounted() {
+        let bytes: [UInt8] = [0x93, 1, 2, 0x90]
+        #expect(json(bytes, valuesMax: 4) == .success("[1,2,[]]"))
+        #expect(json(bytes, valuesMax: 3) == .failure(MessagePackError(offset: 3, what: "too many values")))
+    }
+
     @Test func fuzzReader() {
         var generator = SeededGenerator(seed: 10_007)
         var samples = MessagePackTests.pairs.map { hex($0.1) }

@@ -108,7 +108,7 @@ extension Setting {
         integer("limits.connections_per_user", \.limits.connectionsPerUser, 1...1_000_000, "connections", "Connections of one user."),
         integer("limits.handshakes_per_second", \.limits.handshakesPerSecond, 1...1_000_000, "handshakes", "New connections from one address in a second, likewise."),
         integer("limits.messages_per_second", \.limits.messagesPerSecond, 1...1_000_000, "messages", "Messages from one client in a second; a client that goes on beyond it is disconnected."),
-        integer("limits.bytes_per_second", \.limits.bytesPerSecond, 1024...1_073_741_824, "bytes", "Bytes from one client in a second, beside one message of max_message_bytes; a client that sends more is disconnected."),
+        integer("limits.bytes_per_second", \.limits.bytesPerSecond, 1024...1_073_741_824, "bytes", "Bytes from one client in a second, and what compressed messages become, beside one message of max_message_bytes; a client that sends more is disconnected."),
 
         integer("broadcast.events_per_second", \.broadcast.eventsPerSecond, 1...10_000_000, "events", "Events in a second, for each publisher."),
         integer("broadcast.burst", \.broadcast.burst, 1...10_000_000, "events", "Events at once, also the most in one request."),

@@ -5,8 +5,7 @@ import Glibc
 
 /// A decompressor of zlib, with the room for one message.
 ///
-/// Not thread safe: used by its owner only. It takes its window, and room for what comes, when the first message comes; a message's room beyond
-/// `roomBytesKept` is given back with the next one.
+/// Not thread safe: used by its owner only. It takes its window, and room for what comes, when the first message comes; `giveBack` lets go of room.
 public final class Inflater: @unchecked Sendable {  // Sendable because it alone owns what its pointers point to, and its owner is one at a time.
     public enum Outcome {
         /// The message; valid until the next call.
@@ -23,11 +22,14 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
     private var room: UnsafeMutableRawPointer?
     private var roomBytes = 0
     private static let roomBytesMin = 4096
-    private static let roomBytesKept = 65_536
+    private let roomBytesKept: Int
 
-    /// - Parameter window: bits of the window that the peer compresses with, or more: 8 to 15.
+    /// - Parameters:
+    ///   - window: bits of the window that the peer compresses with, or more: 8 to 15.
+    ///   - roomBytesKept: of the room for a message, what `giveBack` leaves for the next one.
     /// - Returns: nil without memory.
-    public init?(window: Int = 15) {
+    public init?(window: Int = 15, roomBytesKept: Int = 65_536) {
+        self.roomBytesKept = roomBytesKept
         stream = .allocate(capacity: 1)
         stream.initialize(to: z_stream())
         guard czlib_inflate_init(stream, Int32(min(max(window, 8), 15))) == Z_OK else {
@@ -57,11 +59,7 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
             stream.pointee.next_out = nil
         }
         if !keepsContext, inflateReset(stream) != Z_OK { return .garbage }
-        if roomBytes > Inflater.roomBytesKept {
-            free(room)
-            room = nil
-            roomBytes = 0
-        }
+        giveBack()
         var count = 0
         // An empty message of a stream is nothing at all with some compressors, though RFC 7692 §7.2.3.6 wants a byte.
         if payload.isEmpty { return .message(UnsafeRawBufferPointer(start: nil, count: 0)) }
@@ -79,6 +77,14 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
             guard stream.pointee.data_type & 0xFF == 128 else { return .garbage }
         }
         return .message(UnsafeRawBufferPointer(start: room, count: count))
+    }
+
+    /// The newest message is not needed any more: its room is given back, but for what is kept.
+    public func giveBack() {
+        guard roomBytes > roomBytesKept else { return }
+        free(room)
+        room = nil
+        roomBytes = 0
     }
 
     private enum Step {

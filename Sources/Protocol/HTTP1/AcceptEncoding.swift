@@ -7,13 +7,18 @@ public enum AcceptEncoding {
         for part in head.tokens("accept-encoding") {
             let pieces = part.split(separator: ";", omittingEmptySubsequences: false)
             guard let name = pieces.first.map(trimmed) else { continue }
-            let weight = pieces.dropFirst().map(trimmed).first { $0.hasPrefix("q=") }.map { $0.dropFirst(2) }
-            // A weight is a number from 0 to 1; any other text is none, and refuses nothing.
-            let isTaken = weight.flatMap { Double($0) } != 0
+            let isTaken = pieces.dropFirst().map(trimmed).first { $0.hasPrefix("q") && trimmed($0.dropFirst()).hasPrefix("=") }.map(isPositive) ?? true
             if name == "gzip" || name == "x-gzip" { return isTaken }
             if name == "*" { others = isTaken }
         }
         return others
+    }
+
+    /// Whether `q=` is followed by a weight, and not by 0. What is no weight is no wish.
+    private static func isPositive(_ parameter: Substring) -> Bool {
+        let weight = trimmed(trimmed(parameter.dropFirst()).dropFirst())
+        guard weight.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }), let value = Double(weight) else { return false }
+        return value > 0 && value <= 1
     }
 
     private static func trimmed(_ text: Substring) -> Substring {

@@ -16,25 +16,28 @@ public indirect enum JSON: Equatable, Sendable {
 
     /// Reads a whole text: strict RFC 8259, UTF-8 checked, nothing but white space around the value. A lone surrogate escape
     /// becomes U+FFFD.
-    /// - Parameter depthMax: containers that may be open at once, up to 64.
-    public init(parsing input: UnsafeRawBufferPointer, depthMax: Int = 64) throws(JSONError) {
+    /// - Parameters:
+    ///   - depthMax: containers that may be open at once, up to 64.
+    ///   - valuesMax: values in all; a tree costs many times its text.
+    public init(parsing input: UnsafeRawBufferPointer, depthMax: Int = 64, valuesMax: Int = .max) throws(JSONError) {
         // Validated first: building the tree then needs to be neither strict nor careful with its recursion.
         var cursor = JSONCursor(input, at: 0)
         try cursor.validateValue(depthMax: depthMax)
         cursor.skipWhitespace()
         if cursor.p != cursor.end { throw cursor.error("unexpected text behind the value") }
         var builder = JSONCursor(input, at: 0)
-        self = try JSON.build(&builder)
+        var valuesLeft = valuesMax
+        self = try JSON.build(&builder, &valuesLeft)
     }
 
-    public init(parsing text: String, depthMax: Int = 64) throws(JSONError) {
-        try self.init(parsing: Array(text.utf8), depthMax: depthMax)
+    public init(parsing text: String, depthMax: Int = 64, valuesMax: Int = .max) throws(JSONError) {
+        try self.init(parsing: Array(text.utf8), depthMax: depthMax, valuesMax: valuesMax)
     }
 
-    public init(parsing bytes: [UInt8], depthMax: Int = 64) throws(JSONError) {
+    public init(parsing bytes: [UInt8], depthMax: Int = 64, valuesMax: Int = .max) throws(JSONError) {
         let result: Result<JSON, JSONError> = bytes.withUnsafeBytes { buffer in
             do throws(JSONError) {
-                return .success(try JSON(parsing: buffer, depthMax: depthMax))
+                return .success(try JSON(parsing: buffer, depthMax: depthMax, valuesMax: valuesMax))
             } catch {
                 return .failure(error)
             }
@@ -42,9 +45,11 @@ public indirect enum JSON: Equatable, Sendable {
         self = try result.get()
     }
 
-    private static func build(_ cursor: inout JSONCursor) throws(JSONError) -> JSON {
+    private static func build(_ cursor: inout JSONCursor, _ valuesLeft: inout Int) throws(JSONError) -> JSON {
         cursor.skipWhitespace()
         guard cursor.p < cursor.end else { throw cursor.error("unexpected end") }
+        if valuesLeft == 0 { throw cursor.error("too many values") }
+        valuesLeft -= 1
         let first = cursor.p
         switch first.pointee {
         case UInt8(ascii: "{"):
@@ -54,13 +59,13 @@ public indirect enum JSON: Equatable, Sendable {
                 let key = cursor.p
                 try cursor.validateKey()
                 let keyEnd = cursor.p - 1
-                members.append((text(key, keyEnd), try build(&cursor)))
+                members.append((text(key, keyEnd), try build(&cursor, &valuesLeft)))
             }
             return .object(members)
         case UInt8(ascii: "["):
             var elements: [JSON] = []
             cursor.p += 1
-            while try !closes(&cursor, UInt8(ascii: "]")) { elements.append(try build(&cursor)) }
+            while try !closes(&cursor, UInt8(ascii: "]")) { elements.append(try build(&cursor, &valuesLeft)) }
             return .array(elements)
         case UInt8(ascii: "\""):
             try cursor.validateString()

@@ -40,12 +40,14 @@ public enum MessagePack {
 
     /// The JSON text, compact, of one MessagePack value; whole floats keep their `.0`.
     ///
-    /// - Parameter depthMax: containers that may be open at once.
+    /// - Parameters:
+    ///   - depthMax: containers that may be open at once.
+    ///   - valuesMax: values in all.
     /// - Throws: for what JSON cannot say (binary, extensions, names that are no strings, NaN), strings that are not UTF-8, bytes that are missing
     ///   or left over, and by `origin`. What a length claims is believed only as far as bytes are there.
     /// - Complexity: O(bytes of the input); the text has at most six bytes for one.
-    public static func json(of input: UnsafeRawBufferPointer, depthMax: Int = 64, from origin: Origin) throws(MessagePackError) -> [UInt8] {
-        var reader = MessagePackReader(input, origin)
+    public static func json(of input: UnsafeRawBufferPointer, depthMax: Int = 64, valuesMax: Int = .max, from origin: Origin) throws(MessagePackError) -> [UInt8] {
+        var reader = MessagePackReader(input, origin, valuesMax: valuesMax)
         return try reader.read(depthMax: depthMax)
     }
 }

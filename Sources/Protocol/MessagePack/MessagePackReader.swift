@@ -6,9 +6,11 @@ struct MessagePackReader {
     private let input: UnsafeRawBufferPointer
     private let origin: MessagePack.Origin
     private var offset = 0
+    private var valuesLeft: Int
     private var writer: JSONWriter
 
-    init(_ input: UnsafeRawBufferPointer, _ origin: MessagePack.Origin) {
+    init(_ input: UnsafeRawBufferPointer, _ origin: MessagePack.Origin, valuesMax: Int) {
+        valuesLeft = valuesMax
         self.input = input
         self.origin = origin
         writer = JSONWriter(reserving: input.count * 3 / 2)
@@ -24,6 +26,8 @@ struct MessagePackReader {
     private mutating func value(_ depth: Int) throws(MessagePackError) {
         let start = offset
         let format = try byte()
+        if valuesLeft == 0 { throw MessagePackError(offset: start, what: "too many values") }
+        valuesLeft -= 1
         switch format {
         case 0x00...0x7F: writer.int(UInt64(format))
         case 0xE0...0xFF: writer.int(Int64(Int8(bitPattern: format)))

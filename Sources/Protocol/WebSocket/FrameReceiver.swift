@@ -99,6 +99,9 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// and says nothing, so there is a bound.
     private var compressedBytesMax: Int { messageBytesMax + messageBytesMax / 8 + 64 }
 
+    /// Of the message that was handed over last: whether it came compressed.
+    public var isMessageCompressed: Bool { isCompressed }
+
     /// Whether nothing has begun: no frame, no message.
     public var isIdle: Bool { stagedBytes == 0 && !isInPayload && messageOpcode == .continuation }
 
@@ -112,7 +115,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// - Returns: nil when `input` is used up. Call until then.
     /// - Complexity: O(bytes taken), amortised, however the bytes are cut.
     public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil) -> Action? {
-        releaseHandedOut()
+        releaseHandedOut(inflater)
         while !isFinished {
             if !isInPayload {
                 switch readHeader(&input) {
@@ -271,7 +274,8 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     }
 
     /// Gives back the memory of what the call before handed out.
-    private mutating func releaseHandedOut() {
+    private mutating func releaseHandedOut(_ inflater: Inflater?) {
+        inflater?.giveBack()
         if messageOpcode == .continuation && message.capacity > 0 { message.clear() }
         if control.capacity > 0 && !(isInPayload && opcode.isControl) { control.clear() }
     }

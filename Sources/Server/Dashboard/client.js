@@ -765,7 +765,7 @@ export function unpack(buffer) {
 }
 
 /**
- * A message as MessagePack: what `JSON.stringify` would write.
+ * A message of plain objects, arrays, texts, numbers, booleans and null as MessagePack.
  * @param {any} message
  * @returns {Uint8Array}
  */

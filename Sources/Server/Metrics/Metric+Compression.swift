@@ -7,10 +7,12 @@ extension Metric {
     /// What is compressed once for all who have that window, and what for each client by itself.
     private static let kinds: [(name: String, compression: Compression?)] =
         Deflater.windows.map { ("\($0)", .deflate(window: $0)) } + [("gzip", .gzip), ("context", nil)]
-    private static let label = MetricLabel(name: "window", values: kinds.map(\.name))
 
-    private static func byKind(_ noun: String, unit: String = "", _ count: Framer.Count, _ help: String, reading: String) -> Metric {
-        Metric(name: prefix + noun + "_total", kind: .counter, unit: unit, labels: [label], help: help, reading: reading) { observed in
+    private static func byKind(
+        _ noun: String, unit: String = "", _ count: Framer.Count, _ help: String, reading: String, of kinds: [(name: String, compression: Compression?)] = kinds
+    ) -> Metric {
+        let label = MetricLabel(name: "window", values: kinds.map(\.name))
+        return Metric(name: prefix + noun + "_total", kind: .counter, unit: unit, labels: [label], help: help, reading: reading) { observed in
             kinds.map { Sample(labels: [$0.name], value: .count(observed.hub.framer.count(count, of: $0.compression))) }
         }
     }
@@ -28,7 +30,7 @@ extension Metric {
             reading: "As above."),
         byKind(
             "compressions_unpaid", .unpaid, "Messages that would not have become shorter, and went out as they were.",
-            reading: "Many: raise compression.threshold_bytes."),
+            reading: "Many: raise compression.threshold_bytes.", of: kinds.filter { $0.compression != nil }),
         gauge(
             "compression_contexts", "Clients that have compressors of their own.",
             reading: "0 unless compression.context_takeover is set."
