@@ -94,11 +94,23 @@ final class DeliveryCheck {
     private let runWord: UInt64
     private let pad: UnsafeMutablePointer<UInt8>
     private let padCount: Int
-    /// Made when the first compressed frame comes, each of which stands for itself. Of the newest one is kept what came and what it is: the next
-    /// client gets the same.
+    /// Made when the first compressed frame comes, each of which stands for itself. What came and what it is are kept: the next client gets the
+    /// same.
     private var inflater: Inflater?
-    private var newest: [UInt8] = []
-    private var newestMessage = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var inflatedFrames = [InflatedFrame?](repeating: nil, count: 256)
+
+    private final class InflatedFrame {
+        let payload: [UInt8]
+        let message: UnsafeMutableRawBufferPointer
+
+        init(_ payload: UnsafeRawBufferPointer, _ message: UnsafeRawBufferPointer) {
+            self.payload = Array(payload)
+            self.message = .allocate(byteCount: message.count, alignment: 8)
+            self.message.copyMemory(from: message)
+        }
+
+        deinit { message.deallocate() }
+    }
     /// The key and the run, as text: to find a trailer that does not stand at the end.
     private let mark: [UInt8]
 
@@ -275,13 +287,18 @@ final class DeliveryCheck {
 
     /// A compressed message; valid until the next one.
     private func inflated(_ payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        if payload.elementsEqual(newest) { return newestMessage }
+        // Their last bytes differ most.
+        let slot = payload.suffix(8).reduce(payload.count) { $0 &* 31 &+ Int($1) } & (inflatedFrames.count - 1)
+        if let known = inflatedFrames[slot], known.payload.count == payload.count, let base = payload.baseAddress,
+            memcmp(known.payload, base, payload.count) == 0
+        {
+            return UnsafeRawBufferPointer(known.message)
+        }
         if inflater == nil { inflater = Inflater() }
-        newest = []
         guard case .message(let message)? = inflater?.inflate(payload, bytesMax: DeliveryCheck.bufferBytes, keepsContext: false) else { return nil }
-        newest = Array(payload)
-        newestMessage = message
-        return message
+        let made = InflatedFrame(payload, message)
+        inflatedFrames[slot] = made
+        return UnsafeRawBufferPointer(made.message)
     }
 
     /// Goes on to the event behind `sequence`.

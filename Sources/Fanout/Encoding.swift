@@ -60,19 +60,24 @@ public enum Compression: Hashable, Sendable {
         case .gzip: Deflater.windows.count + 1
         }
     }
-    static let count = Deflater.windows.count + 2
+    /// All of them, by index. A literal number of them, so that no table that is made when first asked for stands before an index.
+    static let all: [Compression] = [.none] + Deflater.windows.map { .deflate(window: $0) } + [.gzip]
+    static let count = 9
 }
 
 /// The encodings: a form, and a compression that it may have. Each has a frame log of its own in a segment, made when the first client needs it.
 public struct Encoding: Hashable, Sendable, CaseIterable {
     public let form: MessageForm
-    public let compression: Compression
+    /// `Compression.index`; every client has one, so it is short.
+    private let compressionIndex: UInt8
+
+    public var compression: Compression { Compression.all[Int(compressionIndex)] }
 
     /// - Precondition: the form may have this compression.
     public init(_ form: MessageForm, _ compression: Compression = .none) {
         precondition(form.compressions.contains(compression))
         self.form = form
-        self.compression = compression
+        compressionIndex = UInt8(compression.index)
     }
 
     public static let text = Encoding(.text)
@@ -82,13 +87,13 @@ public struct Encoding: Hashable, Sendable, CaseIterable {
 
     /// Its place in a table of all encodings, which has `count`.
     @inline(__always)
-    var index: Int { form.rawValue * Compression.count + compression.index }
-    static let count = MessageForm.allCases.count * Compression.count
+    var index: Int { form.rawValue &* Compression.count &+ Int(compressionIndex) }
+    static let count = 3 * Compression.count
 
     /// Frames are made as events come in, one behind the other. Else each is made when the first client needs it: it costs too much to be made for
     /// nobody.
     @inline(__always)
-    var isMadeAhead: Bool { compression == .none && form != .messagePack }
+    var isMadeAhead: Bool { compressionIndex == 0 && form != .messagePack }
 
     /// What a client with this encoding speaks.
     public var spoken: ClientProtocol { form.spoken }

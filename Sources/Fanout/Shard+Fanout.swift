@@ -27,11 +27,18 @@ extension Shard {
     /// - Parameter sends: it is the last stretch of what is handed out. Those before it stay in the rings meanwhile: where history went on in
     ///   another segment, one write gives a client both, and nobody waits for a second round over all clients.
     private func deliver(_ range: Range<Int>, of segment: Segment, sends: Bool) {
+        // Of the encoding before: neighbours in the list mostly have the same.
+        var frames: FrameLog?
+        var framed = -1
         // An index loop: a delivery may add nothing to the list, but Swift would retain the array for an iterator.
         for position in groupList.indices {
             let group = groupList[position]
             if group.members.isEmpty { continue }
-            let frames = ensureFrames(group.encoding, of: segment, upTo: range.upperBound)
+            if group.encoding.index != framed {
+                framed = group.encoding.index
+                frames = ensureFrames(group.encoding, of: segment, upTo: range.upperBound)
+            }
+            guard let frames else { return }
             runs.removeAll(keepingCapacity: true)
             let heard = group.collect(range, of: segment, frames, into: &runs)
             let owes = sends && group.heldSince != nil

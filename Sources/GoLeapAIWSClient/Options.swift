@@ -19,6 +19,8 @@ public struct Options: Sendable {
     public var trust = Trust.system
     /// How messages travel; what they tell is the same.
     public var encoding = Encoding.json
+    /// Whether what the daemon sends may come compressed; what it tells is the same.
+    public var compression = Compression.toOthers
     /// For the daemon's list of clients.
     public var userAgent = "\(Version.name)-client/\(Version.number)"
 
@@ -47,6 +49,23 @@ public struct Options: Sendable {
             switch self {
             case .json: nil
             case .messagePack: "goleapai.v1.msgpack"
+            }
+        }
+    }
+
+    /// To which daemons compression (permessage-deflate, RFC 7692) is offered.
+    public enum Compression: Sendable {
+        /// All but those on this machine, where it would cost time and save nothing.
+        case toOthers
+        case always
+        case never
+
+        /// - Parameter isNear: the daemon is on this machine.
+        func isOffered(isNear: Bool) -> Bool {
+            switch self {
+            case .toOthers: !isNear
+            case .always: true
+            case .never: false
             }
         }
     }

@@ -155,6 +155,24 @@ struct UpgradeAnswerTests {
         ] {
             #expect(try #require(parse(text + "\r\n")).accepts(key: key, subprotocol: subprotocol) == isGood, "\(text)")
         }
+        for (extensions, isGood, keepsContext) in [
+            ("", true, nil), ("permessage-deflate", true, true), ("permessage-deflate; server_no_context_takeover; client_no_context_takeover", true, false),
+            ("permessage-deflate; server_max_window_bits=9", true, true), ("permessage-deflate; server_max_window_bits=16", false, nil),
+            ("permessage-deflate; client_max_window_bits=9", false, nil), ("permessage-deflate, permessage-deflate", false, nil), ("x", false, nil),
+            ("permessage-deflate; x", false, nil), ("permessage-deflate;", false, nil),
+        ] as [(String, Bool, Bool?)] {
+            let answer = try #require(parse(good + (extensions.isEmpty ? "" : "Sec-WebSocket-Extensions: \(extensions)\r\n") + "\r\n"))
+            #expect(answer.accepts(key: key, offersCompression: true) == isGood, "\(extensions)")
+            #expect(answer.accepts(key: key) == extensions.isEmpty, "nothing was offered")
+            #expect(answer.compression?.serverKeepsContext == keepsContext, "\(extensions)")
+        }
+        let twice = try #require(parse(good + "Sec-WebSocket-Extensions: permessage-deflate\r\nSec-WebSocket-Extensions: x\r\n\r\n"))
+        #expect(!twice.accepts(key: key, offersCompression: true) && twice.compression == nil)
+    }
+
+    @Test(arguments: [(Options.Compression.toOthers, false, true), (.always, true, true), (.never, false, false)])
+    func offers(compression: Options.Compression, toNear: Bool, toFar: Bool) {
+        #expect(compression.isOffered(isNear: true) == toNear && compression.isOffered(isNear: false) == toFar)
     }
 }
 

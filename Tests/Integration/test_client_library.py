@@ -107,6 +107,56 @@ def test_a_pool(binary, tmp_path, compile_program):
     assert {line.split(":")[0] for line in lines if line.endswith("requests")} == {"5m", "1h"} and running.returncode == 0
 
 
+COMPRESSED = """
+import GoLeapAIWSClient
+
+@main
+struct Compressed {
+    static func main() async throws {
+        var options = Options(url: "URL", channels: [.logs])
+        options.encoding = .ENCODING
+        options.compression = .always
+        options.history = 10
+        let client = try LiveClient(options)
+        let events = client.events()
+        client.start()
+        for await event in events {
+            switch event {
+            case .log(let log): print(log.rawJSON)
+            case .state(.stopped(let stop)): print(stop.why)
+            default: break
+            }
+        }
+    }
+}
+"""
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("encoding", ["json", "messagePack"])
+@pytest.mark.parametrize("context", [False, True])
+def test_compressed(start, compile_program, encoding, context):
+    """What the library is told of compressed messages is what they were, with a context and without."""
+    daemon = start({"compression": {"context_takeover": context}})
+    events = [("logs", "log", {"level": "warn", "n": n, "message": f"{n} " + "the provider answered with an error, and another is tried; " * (n % 40)}) for n in range(200)]
+    publish_many(daemon.port, events[:10])
+    program = compile_program("Compressed" + encoding, COMPRESSED.replace("URL", f"ws://127.0.0.1:{daemon.port}").replace("ENCODING", encoding))
+    with WebSocket(daemon.port, "/ws/logs?history=10") as plain:
+        expected = [plain.receive_text().decode() for _ in range(10)]
+        assert plain.receive()["type"] == "caught_up"
+        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"] == 2, "a subscription")
+            (client,) = [client for client in request(daemon.port, "GET", "/admin/ws/clients").json["clients"] if client["compression"] != "none"]
+            assert client["compression"] == ("deflate_context" if context else "deflate")
+            for event in events[10:]:
+                publish_many(daemon.port, [event])
+            expected += [plain.receive_text().decode() for _ in range(190)]
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 400, "delivery")
+            request(daemon.port, "DELETE", f"/admin/ws/clients/{client['id']}")
+            shown, _ = running.communicate(timeout=PATIENCE)
+    assert shown.splitlines() == [*expected, "the server has closed the connection: 4505 disconnected by an admin"]
+
+
 PACKED = """
 import GoLeapAIWSClient
 

@@ -62,6 +62,8 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private var attempt = 0
     private var link: Link?
     private var receiver: FrameReceiver
+    /// Where the daemon compresses.
+    private var inflater: Inflater?
     private var outbox: [UInt8] = []
     private var hasMore = false
     /// A connection that was closed in order: what still comes is read, so that our close frame arrives.
@@ -210,6 +212,9 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     // MARK: the connection
 
+    /// Of the room for a decompressed message; statistics of a dozen providers have half of it.
+    private static let inflaterBytesKept = 16_384
+
     private static func receiver(_ encoding: Options.Encoding) -> FrameReceiver {
         FrameReceiver(messageBytesMax: messageBytesMax, acceptsText: encoding == .json, acceptsBinary: encoding == .messagePack, isMasked: false)
     }
@@ -224,7 +229,12 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private func open(_ opened: Opened) {
         link = opened.link
         receiver = ClientLoop.receiver(options.encoding)
+        inflater = nil
         outbox = []
+        if let compression = opened.compression {
+            inflater = Inflater(window: compression.serverWindow, roomBytesKept: ClientLoop.inflaterBytesKept)
+            receiver.acceptCompressed(keepsContext: compression.serverKeepsContext)
+        }
         perform(machine.opened(tlsVersion: opened.link.tlsVersion, token: opened.token))
         var rest = opened.rest
         rest.withUnsafeMutableBytes { take($0) }
@@ -253,7 +263,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     private func take(_ bytes: UnsafeMutableRawBufferPointer) {
         var rest = bytes
-        while link != nil, let action = receiver.next(&rest) {
+        while link != nil, let action = receiver.next(&rest, inflater) {
             switch action {
             case .message(_, let message):
                 // What is no message of the protocol is left aside, as a daemon may be newer than its clients.

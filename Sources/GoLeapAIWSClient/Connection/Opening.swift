@@ -11,6 +11,8 @@ struct Opened: Sendable {
     let link: Link
     /// What has come behind the answer.
     let rest: [UInt8]
+    /// How the server compresses its messages; nil where it does not.
+    let compression: DeflateAgreement?
     /// The credential that was shown.
     let token: String?
 }
@@ -26,8 +28,8 @@ struct Opening: Sendable {
         do throws(OpeningFailure) {
             let token = try token()
             let context = try tlsContext()
-            let link = try connect(context, until: deadline)
-            return .success(try upgrade(link, token, until: deadline))
+            let (link, isNear) = try connect(context, until: deadline)
+            return .success(try upgrade(link, token, offersCompression: options.compression.isOffered(isNear: isNear), until: deadline))
         } catch {
             return .failure(error)
         }
@@ -68,11 +70,12 @@ struct Opening: Sendable {
 
     // MARK: connecting
 
-    private func connect(_ context: TLSClientContext?, until deadline: UInt64) throws(OpeningFailure) -> Link {
+    /// - Returns: also whether the server is on this machine.
+    private func connect(_ context: TLSClientContext?, until deadline: UInt64) throws(OpeningFailure) -> (link: Link, isNear: Bool) {
         switch target {
         case .local(let path):
             do throws(SystemError) {
-                return Link(owning: try LocalSocket.connect(path))
+                return (Link(owning: try LocalSocket.connect(path)), true)
             } catch {
                 throw .init(.failed("cannot connect to \(target.name): \(SystemError.text(of: error.code))"))
             }
@@ -99,8 +102,8 @@ struct Opening: Sendable {
                     why = SystemError.text(of: error.code)
                     continue
                 }
-                guard let context else { return link }
-                return try secure(link, context, host: url.host, until: deadline)
+                guard let context else { return (link, address.isLoopback) }
+                return (try secure(link, context, host: url.host, until: deadline), address.isLoopback)
             }
             throw .init(.failed("cannot connect to \(target.name): \(why)"))
         }
@@ -122,11 +125,12 @@ struct Opening: Sendable {
 
     // MARK: the handshake of RFC 6455
 
-    private func upgrade(_ link: Link, _ token: String?, until deadline: UInt64) throws(OpeningFailure) -> Opened {
+    private func upgrade(_ link: Link, _ token: String?, offersCompression: Bool, until deadline: UInt64) throws(OpeningFailure) -> Opened {
         let key = Opening.key()
         var request = "GET \(target.path) HTTP/1.1\r\nHost: \(target.hostField)\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         request += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: \(key)\r\n"
         if let subprotocol = options.encoding.subprotocol { request += "Sec-WebSocket-Protocol: \(subprotocol)\r\n" }
+        if offersCompression { request += "Sec-WebSocket-Extensions: \(DeflateAgreement.offer)\r\n" }
         if let token { request += "Authorization: \(token.hasPrefix("gla_") ? "ApiKey" : "Bearer") \(token)\r\n" }
         let agent = options.userAgent.unicodeScalars.filter { $0.value >= 32 && $0.value < 127 }
         request += "User-Agent: \(String(String.UnicodeScalarView(agent)))\r\n\r\n"
@@ -140,7 +144,9 @@ struct Opening: Sendable {
             case .incomplete: if isOver { throw .init(.failed("\(target.name): the server has closed the connection without an answer")) }
             case .head(let head):
                 let answer = UpgradeAnswer(head: head, rest: Array(bytes.dropFirst(head.headBytes)))
-                if answer.accepts(key: key, subprotocol: options.encoding.subprotocol) { return Opened(link: link, rest: answer.rest, token: token) }
+                if answer.accepts(key: key, subprotocol: options.encoding.subprotocol, offersCompression: offersCompression) {
+                    return Opened(link: link, rest: answer.rest, compression: answer.compression, token: token)
+                }
                 if answer.status == 101 { throw .init(.failed("\(target.name): the server does not agree to speak WebSocket as asked")) }
                 guard isOver || answer.isBodyWhole else { continue }
                 throw .init(.refused(status: answer.status, retryAfter: answer.retryAfter, why: answer.why))

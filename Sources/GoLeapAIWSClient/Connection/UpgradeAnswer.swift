@@ -28,10 +28,15 @@ struct UpgradeAnswer: Equatable {
     var retryAfter: Int? { head.first("retry-after").flatMap { Int($0) } }
 
     /// Whether the server agrees to speak WebSocket as asked (RFC 6455 §4.1).
-    /// - Parameter subprotocol: the one that was offered; nil where none was.
-    func accepts(key: String, subprotocol: String? = nil) -> Bool {
+    /// - Parameters:
+    ///   - subprotocol: the one that was offered; nil where none was.
+    ///   - offersCompression: `DeflateAgreement.offer` was made.
+    func accepts(key: String, subprotocol: String? = nil, offersCompression: Bool = false) -> Bool {
         status == 101 && head.first("upgrade")?.lowercased() == "websocket" && (head.first("connection")?.lowercased() ?? "").contains("upgrade")
-            && head.first("sec-websocket-accept") == Handshake.accept(for: key) && head.first("sec-websocket-extensions") == nil
-            && head.first("sec-websocket-protocol") == subprotocol
+            && head.first("sec-websocket-accept") == Handshake.accept(for: key) && head.first("sec-websocket-protocol") == subprotocol
+            && (head.first("sec-websocket-extensions") == nil || offersCompression && compression != nil)
     }
+
+    /// How the server compresses; nil where it does not, or says it wrongly.
+    var compression: DeflateAgreement? { DeflateAgreement(answer: head.all("sec-websocket-extensions")) }
 }

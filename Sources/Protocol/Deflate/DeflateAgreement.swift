@@ -60,7 +60,27 @@ public struct DeflateAgreement: Equatable, Sendable {
         }
     }
 
-    /// One offer, understood.
+    // MARK: from the other end
+
+    /// What our own clients offer: they take whatever the server does, and send nothing compressed.
+    public static let offer = "permessage-deflate; client_no_context_takeover"
+
+    /// What a server has answered to `offer`.
+    /// - Parameter fields: the values of Sec-WebSocket-Extensions; at least one.
+    /// - Returns: nil for anything else, with which the connection must fail (RFC 6455 §4.1, RFC 7692 §5.1).
+    public init?(answer fields: [String]) {
+        guard let extensions = try? ExtensionOffer.parse(fields), extensions.count == 1, extensions[0].name == "permessage-deflate",
+            // A window for us was not ours to be answered, since we did not offer any.
+            let wishes = Wishes(extensions[0].parameters), !wishes.takesClientWindow
+        else { return nil }
+        serverKeepsContext = !wishes.serverKeepsNone
+        clientKeepsContext = !wishes.clientKeepsNone
+        serverWindow = wishes.serverWindow ?? 15
+        clientWindow = 15
+        answer = fields.joined(separator: ", ")
+    }
+
+    /// One offer or answer, understood.
     private struct Wishes {
         var serverKeepsNone = false
         var clientKeepsNone = false

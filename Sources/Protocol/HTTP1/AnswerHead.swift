@@ -76,6 +76,16 @@ public struct AnswerHead: Equatable, Sendable {
         }
     }
 
+    /// The values of all fields of a name, in their order.
+    /// - Parameter name: in lower case.
+    public func all(_ name: String) -> [String] {
+        bytes.withUnsafeBytes { head in
+            AnswerHead.fields(of: head).compactMap { found, value in
+                found.flatMap { AnswerHead.isName($0, name) ? String(decoding: value, as: UTF8.self) : nil }
+            }
+        }
+    }
+
     private static func isName(_ bytes: Slice<UnsafeRawBufferPointer>, _ name: String) -> Bool {
         bytes.count == name.utf8.count && zip(bytes, name.utf8).allSatisfy { HTTPSyntax.lowercased($0) == $1 }
     }
