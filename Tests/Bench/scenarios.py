@@ -430,7 +430,6 @@ def q(lab):
         "bytes per delivery on the wire": Ratio(wire(packed), wire(plain), at_most=1),
         "A: CPU per delivery, the compressions among it, µs": Ratio(cpu(packed), cpu(plain), at_most=1.1),
         "A: CPU per event, µs": Ratio(packed["server"]["cpu_us_per_event"], plain["server"]["cpu_us_per_event"]),
-        "C: deliveries, millions a second": Ratio(fast["deliveries"]["per_second"] / 1e6, plain_fast["deliveries"]["per_second"] / 1e6),
         "C: CPU per delivery, µs": Ratio(cpu(fast), cpu(plain_fast)),
         "private memory per client, bytes": Ratio(memory(packed), memory(plain), at_most=1.1),
     }
