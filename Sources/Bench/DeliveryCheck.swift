@@ -94,23 +94,7 @@ final class DeliveryCheck {
     private let runWord: UInt64
     private let pad: UnsafeMutablePointer<UInt8>
     private let padCount: Int
-    /// Made when the first compressed frame comes, each of which stands for itself. What came and what it is are kept: the next client gets the
-    /// same.
-    private var inflater: Inflater?
-    private var inflatedFrames = [InflatedFrame?](repeating: nil, count: 8192)
-
-    private final class InflatedFrame {
-        let payload: [UInt8]
-        let message: UnsafeMutableRawBufferPointer
-
-        init(_ payload: UnsafeRawBufferPointer, _ message: UnsafeRawBufferPointer) {
-            self.payload = Array(payload)
-            self.message = .allocate(byteCount: message.count, alignment: 8)
-            self.message.copyMemory(from: message)
-        }
-
-        deinit { message.deallocate() }
-    }
+    private let inflatedFrames = InflatedFrames()
     /// The key and the run, as text: to find a trailer that does not stand at the end.
     private let mark: [UInt8]
 
@@ -258,7 +242,7 @@ final class DeliveryCheck {
             at += frameBytes
             // RFC 7692 §6: a compressed message.
             if first == frameByte | 0x40 {
-                guard let message = inflated(UnsafeRawBufferPointer(start: payload, count: length)), let start = message.baseAddress else {
+                guard let message = inflatedFrames.message(of: UnsafeRawBufferPointer(start: payload, count: length)), let start = message.baseAddress else {
                     fault(client, "a frame that does not decompress")
                     return nil
                 }
@@ -283,22 +267,6 @@ final class DeliveryCheck {
             wireBytes += UInt64(frameBytes)
         }
         return at
-    }
-
-    /// A compressed message; valid until the next one.
-    private func inflated(_ payload: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer? {
-        guard let base = payload.baseAddress else { return nil }
-        // Their last bytes differ most; the highest 13 bits of the product hold something of each of them.
-        let end = payload.count >= 8 ? payload.loadUnaligned(fromByteOffset: payload.count - 8, as: UInt64.self) : 0
-        let slot = Int((end &* 0x9E37_79B9_7F4A_7C15) >> 51)
-        if let known = inflatedFrames[slot], known.payload.count == payload.count, memcmp(known.payload, base, payload.count) == 0 {
-            return UnsafeRawBufferPointer(known.message)
-        }
-        if inflater == nil { inflater = Inflater() }
-        guard case .message(let message)? = inflater?.inflate(payload, bytesMax: DeliveryCheck.bufferBytes, keepsContext: false) else { return nil }
-        let made = InflatedFrame(payload, message)
-        inflatedFrames[slot] = made
-        return UnsafeRawBufferPointer(made.message)
     }
 
     /// Goes on to the event behind `sequence`.
