@@ -60,8 +60,9 @@ public enum Compression: Hashable, Sendable {
         case .gzip: Deflater.windows.count + 1
         }
     }
-    /// All of them, by index. A literal number of them, so that no table that is made when first asked for stands before an index.
+    /// By index.
     static let all: [Compression] = [.none] + Deflater.windows.map { .deflate(window: $0) } + [.gzip]
+    /// How many. A literal: what is computed when first asked for would be asked for on the way of every group.
     static let count = 9
 }
 

@@ -174,3 +174,13 @@ import Testing
         #expect(epoch.id(7) == "\(text)-7")
     }
 }
+
+struct EncodingTests {
+    @Test func everyEncodingHasAPlaceOfItsOwn() {
+        #expect(Compression.all.count == Compression.count && Compression.all.enumerated().allSatisfy { $0.offset == $0.element.index })
+        #expect(Encoding.count == MessageForm.allCases.count * Compression.count)
+        #expect(Set(Encoding.allCases.map(\.index)).count == Encoding.allCases.count)
+        #expect(Encoding.allCases.allSatisfy { $0.index < Encoding.count && $0 == Encoding($0.form, $0.compression) })
+        #expect(MemoryLayout<Encoding>.size == 2)
+    }
+}
