@@ -67,6 +67,24 @@ def cpu(found):
     return found["server"]["cpu_us_per_delivery"]
 
 
+def memory(found):
+    return found["server"]["private_dirty_bytes_per_client"]
+
+
+def each(found, bytes):
+    """Bytes of a delivery."""
+    return found["deliveries"][bytes] / found["deliveries"]["count"]
+
+
+def alone(lab, **options):
+    """A run against a daemon of its own."""
+    def measure():
+        with lab.daemon() as server:
+            return lab.bench(server, **options)
+
+    return measure
+
+
 def in_turns(lab, *runs):
     """The results of some runs, in their order; made in this order, or in every other round the other way around."""
     results = {}
@@ -145,7 +163,7 @@ def d(lab):
 def e(lab):
     ours, floor = beside(lab, "each", {"websocket": {"heartbeat_interval": Literal("10s")}}, clients=10_000, idle=True)
     return {
-        "private memory per client, bytes": Value(ours["server"]["private_dirty_bytes_per_client"], at_most=1024),
+        "private memory per client, bytes": Value(memory(ours), at_most=1024),
         "CPU, % of a core": Value(100 * ours["server"]["cores"], at_most=1),
         "CPU per connection made, µs": Ratio(ours["connect"]["server_cpu_us_per_client"], floor["connect"]["server_cpu_us_per_client"], at_most=2),
     }
@@ -385,22 +403,12 @@ def l(lab):
 @scenario("P", "MessagePack beside JSON, as A and as C", times=2)
 def p(lab):
     def run(encoding, **options):
-        def measure():
-            with lab.daemon() as server:
-                return lab.bench(server, encoding=encoding, clients=1000, size=size(250), **options)
-
-        return measure
-
-    def payload(found):
-        return found["deliveries"]["payload_bytes"] / found["deliveries"]["count"]
-
-    def memory(found):
-        return found["server"]["private_dirty_bytes_per_client"]
+        return alone(lab, encoding=encoding, clients=1000, size=size(250), **options)
 
     packed, plain, fast, plain_fast = in_turns(
         lab, run("msgpack", rate=100), run("json", rate=100), run("msgpack", outstanding=64), run("json", outstanding=64))
     return {
-        "bytes per delivery, headers aside": Ratio(payload(packed), payload(plain), at_most=1),
+        "bytes per delivery, headers aside": Ratio(each(packed, "payload_bytes"), each(plain, "payload_bytes"), at_most=1),
         "A: CPU per delivery, µs": Ratio(cpu(packed), cpu(plain), at_most=1.05),
         "A: CPU per event, µs": Ratio(packed["server"]["cpu_us_per_event"], plain["server"]["cpu_us_per_event"]),
         "C: deliveries, millions a second": Ratio(fast["deliveries"]["per_second"] / 1e6, plain_fast["deliveries"]["per_second"] / 1e6),
@@ -412,22 +420,12 @@ def p(lab):
 @scenario("Q", "1000 clients with permessage-deflate beside plain, 750-byte events, as A and as C", times=2)
 def q(lab):
     def run(**options):
-        def measure():
-            with lab.daemon() as server:
-                return lab.bench(server, clients=1000, size=size(750), **options)
-
-        return measure
-
-    def wire(found):
-        return found["deliveries"]["wire_bytes"] / found["deliveries"]["count"]
-
-    def memory(found):
-        return found["server"]["private_dirty_bytes_per_client"]
+        return alone(lab, clients=1000, size=size(750), **options)
 
     packed, plain, fast, plain_fast = in_turns(
         lab, run(compress=True, rate=100), run(rate=100), run(compress=True, outstanding=64), run(outstanding=64))
     return {
-        "bytes per delivery on the wire": Ratio(wire(packed), wire(plain), at_most=1),
+        "bytes per delivery on the wire": Ratio(each(packed, "wire_bytes"), each(plain, "wire_bytes"), at_most=1),
         "A: CPU per delivery, the compressions among it, µs": Ratio(cpu(packed), cpu(plain), at_most=1.1),
         "A: CPU per event, µs": Ratio(packed["server"]["cpu_us_per_event"], plain["server"]["cpu_us_per_event"]),
         "C: CPU per delivery, µs": Ratio(cpu(fast), cpu(plain_fast)),

@@ -107,64 +107,14 @@ def test_a_pool(binary, tmp_path, compile_program):
     assert {line.split(":")[0] for line in lines if line.endswith("requests")} == {"5m", "1h"} and running.returncode == 0
 
 
-COMPRESSED = """
+LINES = """
 import GoLeapAIWSClient
 
 @main
-struct Compressed {
+struct Lines {
     static func main() async throws {
         var options = Options(url: "URL", channels: [.logs])
-        options.encoding = .ENCODING
-        options.compression = .always
-        options.history = 10
-        let client = try LiveClient(options)
-        let events = client.events()
-        client.start()
-        for await event in events {
-            switch event {
-            case .log(let log): print(log.rawJSON)
-            case .state(.stopped(let stop)): print(stop.why)
-            default: break
-            }
-        }
-    }
-}
-"""
-
-
-@pytest.mark.release
-@pytest.mark.parametrize("encoding", ["json", "messagePack"])
-@pytest.mark.parametrize("context", [False, True])
-def test_compressed(start, compile_program, encoding, context):
-    """What the library is told of compressed messages is what they were, with a context and without."""
-    daemon = start({"compression": {"context_takeover": context}})
-    events = [("logs", "log", {"level": "warn", "n": n, "message": f"{n} " + "the provider answered with an error, and another is tried; " * (n % 40)}) for n in range(200)]
-    publish_many(daemon.port, events[:10])
-    program = compile_program("Compressed" + encoding, COMPRESSED.replace("URL", f"ws://127.0.0.1:{daemon.port}").replace("ENCODING", encoding))
-    with WebSocket(daemon.port, "/ws/logs?history=10") as plain:
-        expected = [plain.receive_text().decode() for _ in range(10)]
-        assert plain.receive()["type"] == "caught_up"
-        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
-            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"] == 2, "a subscription")
-            (client,) = [client for client in request(daemon.port, "GET", "/admin/ws/clients").json["clients"] if client["compression"] != "none"]
-            assert client["compression"] == ("deflate_context" if context else "deflate")
-            for event in events[10:]:
-                publish_many(daemon.port, [event])
-            expected += [plain.receive_text().decode() for _ in range(190)]
-            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 400, "delivery")
-            request(daemon.port, "DELETE", f"/admin/ws/clients/{client['id']}")
-            shown, _ = running.communicate(timeout=PATIENCE)
-    assert shown.splitlines() == [*expected, "the server has closed the connection: 4505 disconnected by an admin"]
-
-
-PACKED = """
-import GoLeapAIWSClient
-
-@main
-struct Packed {
-    static func main() async throws {
-        var options = Options(url: "URL", channels: [.logs])
-        options.encoding = .messagePack
+        OPTIONS
         options.history = 10
         let client = try LiveClient(options)
         let events = client.events()
@@ -182,17 +132,51 @@ struct Packed {
 """
 
 
+def lines_program(compile_program, daemon, options):
+    """Prints the logs as they come, the last ten of before first."""
+    return compile_program("Lines", LINES.replace("URL", f"ws://127.0.0.1:{daemon.port}").replace("OPTIONS", options))
+
+
+@pytest.mark.release
+@pytest.mark.parametrize("encoding", ["json", "messagePack"])
+@pytest.mark.parametrize("context", [False, True])
+def test_compressed(start, compile_program, encoding, context):
+    """What the library is told of compressed messages is what they were, with a context and without."""
+    daemon = start({"compression": {"context_takeover": context}})
+    events = [("logs", "log", {"level": "warn", "n": n, "message": f"{n} " + "the provider answered with an error, and another is tried; " * (n % 40)}) for n in range(200)]
+    publish_many(daemon.port, events[:10])
+    program = lines_program(compile_program, daemon, f"options.encoding = .{encoding}; options.compression = .always")
+    with WebSocket(daemon.port, "/ws/logs?history=10") as plain:
+        expected = [plain.receive_text().decode() for _ in range(10)]
+        assert plain.receive()["type"] == "caught_up"
+        with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
+            wait_for_subscriptions(daemon, logs=2)
+            (client,) = [client for client in request(daemon.port, "GET", "/admin/ws/clients").json["clients"] if client["compression"] != "none"]
+            assert client["compression"] == ("deflate_context" if context else "deflate")
+            for event in events[10:]:
+                publish_many(daemon.port, [event])
+            expected += [plain.receive_text().decode() for _ in range(190)]
+            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 400, "delivery")
+            request(daemon.port, "DELETE", f"/admin/ws/clients/{client['id']}")
+            shown, _ = running.communicate(timeout=PATIENCE)
+    lines = shown.splitlines()
+    # Somewhere behind what was.
+    assert lines.index("from here on") >= 10
+    lines.remove("from here on")
+    assert lines == [*expected, "the server has closed the connection: 4505 disconnected by an admin"] and running.returncode == 0
+
+
 @pytest.mark.release
 def test_messagepack(start, compile_program):
     daemon = start()
     line = {"level": "warn", "message": "é\n不", "fields": {"whole": 1.0, "part": 0.1, "large": 2**63, "deep": [[None, True, -7]]}}
     publish_many(daemon.port, [("logs", "log", {**line, "n": n}) for n in range(3)])
-    program = compile_program("Packed", PACKED.replace("URL", f"ws://127.0.0.1:{daemon.port}"))
+    program = lines_program(compile_program, daemon, "options.encoding = .messagePack")
     with WebSocket(daemon.port, "/ws/logs?history=10") as plain:
         before = [text.decode() for text in (plain.receive_text() for _ in range(3))]
         assert plain.receive()["type"] == "caught_up"
         with subprocess.Popen([program], stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as running:
-            wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["subscriptions"]["logs"] == 2, "a subscription")
+            wait_for_subscriptions(daemon, logs=2)
             publish_many(daemon.port, [("logs", "log", line)])
             live = plain.receive_text().decode()
             wait_until(lambda: request(daemon.port, "GET", "/admin/ws/stats").json["ledger"]["logs"]["delivered"] >= 8, "delivery")

@@ -6,8 +6,8 @@ public enum AcceptEncoding {
         var others = false
         for part in head.tokens("accept-encoding") {
             let pieces = part.split(separator: ";", omittingEmptySubsequences: false)
-            guard let name = pieces.first.map(trimmed) else { continue }
-            let isTaken = pieces.dropFirst().map(trimmed).first { $0.hasPrefix("q") && trimmed($0.dropFirst()).hasPrefix("=") }.map(isPositive) ?? true
+            guard let name = pieces.first.map(HTTPSyntax.trimmed) else { continue }
+            let isTaken = pieces.dropFirst().map(HTTPSyntax.trimmed).first { $0.hasPrefix("q") && HTTPSyntax.trimmed($0.dropFirst()).hasPrefix("=") }.map(isPositive) ?? true
             if name == "gzip" || name == "x-gzip" { return isTaken }
             if name == "*" { others = isTaken }
         }
@@ -16,15 +16,8 @@ public enum AcceptEncoding {
 
     /// Whether `q=` is followed by a weight, and not by 0. What is no weight is no wish.
     private static func isPositive(_ parameter: Substring) -> Bool {
-        let weight = trimmed(trimmed(parameter.dropFirst()).dropFirst())
+        let weight = HTTPSyntax.trimmed(HTTPSyntax.trimmed(parameter.dropFirst()).dropFirst())
         guard weight.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }), let value = Double(weight) else { return false }
         return value > 0 && value <= 1
-    }
-
-    private static func trimmed(_ text: Substring) -> Substring {
-        var text = text
-        while text.first == " " || text.first == "\t" { text.removeFirst() }
-        while text.last == " " || text.last == "\t" { text.removeLast() }
-        return text
     }
 }

@@ -23,12 +23,12 @@ public enum ForwardedChain {
     /// What each proxy has told, outermost first; nil where it has told no address.
     private static func elements(of head: RequestHead) -> [Substring?] {
         let lines = head.all("x-forwarded-for")
-        if !lines.isEmpty { return lines.flatMap { $0.split(separator: ",", omittingEmptySubsequences: false).map { trimmed($0) } } }
+        if !lines.isEmpty { return lines.flatMap { $0.split(separator: ",", omittingEmptySubsequences: false).map { HTTPSyntax.trimmed($0) } } }
         return head.all("forwarded").flatMap { line in
             split(line[...], at: ",").map { element -> Substring? in
                 for pair in split(element, at: ";") {
                     let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-                    if parts.count == 2, trimmed(parts[0]).lowercased() == "for" { return trimmed(parts[1]) }
+                    if parts.count == 2, HTTPSyntax.trimmed(parts[0]).lowercased() == "for" { return HTTPSyntax.trimmed(parts[1]) }
                 }
                 return nil
             }
@@ -51,13 +51,6 @@ public enum ForwardedChain {
         }
         parts.append(text[..<end])
         return parts.reversed()
-    }
-
-    private static func trimmed(_ text: Substring) -> Substring {
-        var text = text
-        while let first = text.first, first == " " || first == "\t" { text.removeFirst() }
-        while let last = text.last, last == " " || last == "\t" { text.removeLast() }
-        return text
     }
 
     /// `192.0.2.1`, `192.0.2.1:50000`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:50000`, each also within quotes.
