@@ -56,11 +56,13 @@ private final class Table: Archive {
         func settle() {
             // The rows that are there now, without a time-out: the writer goes on for sure.
             let count = table.state.withLock { $0.rows.count }
-            while table.state.withLock({ $0.published }) < count { sched_yield() }
+            var spin = Spin()
+            while table.state.withLock({ $0.published }) < count { spin.wait() }
         }
         func count(_ channels: ChannelSet, from: Instant, max: Int) -> Int {
             table.state.withLock { $0.counting += 1 }
-            while table.state.withLock({ $0.holdsCounts }) { sched_yield() }
+            var spin = Spin()
+            while table.state.withLock({ $0.holdsCounts }) { spin.wait() }
             return table.state.withLock { min(max + 1, $0.rows.count { $0.timestamp >= from }) }
         }
         func next(_ position: any ArchivePosition, edge: HistoryView, limit: Int) -> ArchiveBatch {

@@ -26,7 +26,8 @@ private final class HangingArchive: Archive {
         func count(_ channels: ChannelSet, from: Instant, max: Int) -> Int { 0 }
         func next(_ position: any ArchivePosition, edge: HistoryView, limit: Int) -> ArchiveBatch {
             archive.waiting.add(1, ordering: .relaxed)
-            while !archive.isOpen.load(ordering: .acquiring) { sched_yield() }
+            var spin = Spin()
+            while !archive.isOpen.load(ordering: .acquiring) { spin.wait() }
             return ArchiveBatch(events: [], isFinished: true)
         }
     }

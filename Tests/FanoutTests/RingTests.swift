@@ -106,11 +106,10 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
         let own = OwnRing(capacity: capacity, startIndex: UInt32.max - 100)
         let wrong = Atomic<UInt64>(0)
         // What a span points to must be visible with it.
-        let memory = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(count))
-        defer { memory.deallocate() }
-        nonisolated(unsafe) let cells = memory
+        nonisolated(unsafe) let cells = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(count))
         try onThreads(2) { role in
             var number: UInt64 = 0
+            var spin = Spin()
             while number < count {
                 if role == 0 {
                     (cells + Int(number)).initialize(to: number &* 7)
@@ -118,7 +117,7 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
                         start: UnsafeRawPointer(cells + Int(number)), length: 8, events: 1, lanes: .none, last: number,
                         owner: UnsafeRawPointer(cells),
                         kind: .log)
-                    if own.ring.push(next, limit: capacity, capacity: capacity) { number += 1 } else { sched_yield() }
+                    if own.ring.push(next, limit: capacity, capacity: capacity) { number += 1 } else { spin.wait() }
                 } else if let next = own.ring.peek(0, capacity: capacity) {
                     if next.pointee.last != number || next.pointee.start.load(as: UInt64.self) != number &* 7 {
                         wrong.add(1, ordering: .relaxed)
@@ -126,10 +125,12 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
                     own.ring.pop()
                     number += 1
                 } else {
-                    sched_yield()
+                    spin.wait()
                 }
             }
         }
+        // Not where it failed: a thread that hangs may still write there.
+        cells.deallocate()
         #expect(wrong.load(ordering: .relaxed) == 0)
         #expect(own.isEmpty)
     }

@@ -10,8 +10,21 @@ public struct TestFailure: Error, CustomStringConvertible {
     public init(_ description: String) { self.description = description }
 }
 
-/// Longest wait for anything; only a fault makes a test wait that long.
-public let hangGuardSeconds = 30
+/// Longest wait for anything; only a fault makes a test wait that long, on however busy a machine.
+public let hangGuardSeconds = 120
+
+/// Waits a moment for another thread, in a loop: mostly without giving up the core, so that threads on cores of their own meet often; then asleep, since
+/// the kernel runs who wakes up sooner than who only yields where other programs want the core.
+public struct Spin {
+    private var turns = 0
+
+    public init() {}
+
+    public mutating func wait() {
+        turns += 1
+        if turns % 64 == 0 { usleep(1) }
+    }
+}
 
 /// Runs `body` on so many threads at once; returns when all have ended.
 public func onThreads(_ count: Int, _ body: @escaping @Sendable (Int) -> Void) throws {
