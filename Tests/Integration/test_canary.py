@@ -410,7 +410,7 @@ def test_nothing_that_is_secret_comes_out(made, binary, fact):
     shown = {
         "the command line": Path(f"/proc/{daemon.pid}/cmdline").read_text(), "the title": Path(f"/proc/{daemon.pid}/comm").read_text(),
         "the threads": "".join((task / "comm").read_text() for task in Path(f"/proc/{daemon.pid}/task").iterdir()),
-        "open files": "".join(os.readlink(one) for one in Path(f"/proc/{daemon.pid}/fd").iterdir() if one.exists()),
+        "open files": "".join(daemon.open_files),
     }
     config = daemon.directory / "config.yaml"
     for command in (["check-config", "--config", str(config)], ["check-config", "--config", str(config), "--print-default"], ["version"]):

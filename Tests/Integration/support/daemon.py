@@ -1,5 +1,6 @@
 """The daemon under test: the built program in a private directory, on a port of its own choice."""
 
+import contextlib
 import ctypes
 import json
 import os
@@ -255,6 +256,15 @@ class Daemon:
     @property
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @property
+    def open_files(self):
+        """What its descriptors are; not of those that are closed while this looks."""
+        found = []
+        for number in os.listdir(f"/proc/{self.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(f"/proc/{self.pid}/fd/{number}"))
+        return found
 
     @property
     def cpu_seconds(self):

@@ -60,6 +60,9 @@ class FanOut:
                     self._buffers[peer] = b""
                     self._selector.register(peer, selectors.EVENT_READ)
                     continue
+                if sock not in self._buffers:
+                    # Dropped in this very round, by what another one said.
+                    continue
                 try:
                     part = sock.recv(65536)
                 except ConnectionError:
