@@ -1,5 +1,6 @@
 """What a delivery and a client may cost, in counts that no clock and no busy machine changes."""
 
+import functools
 import re
 import resource
 import socket
@@ -61,8 +62,17 @@ def spent(daemon, counts, clients, kind, query):
     rounds = [round_of(20 + number * EVENTS, EVENTS) for number in range(ROUNDS)]
     for client in crowd:
         client.sock.close()
-    # Whoever disturbs only adds: a shard that does not get its core wakes more often.
-    return {name: min(found[name] for found in rounds) for name in COUNTERS}
+    return functools.reduce(least, rounds)
+
+
+def least(one, other):
+    """Whoever disturbs only adds: a shard that does not get its core wakes more often."""
+    return other if one is None else {name: min(one[name], other[name]) for name in COUNTERS}
+
+
+def within(each, fixed):
+    """What a delivery may cost; and besides, a request with one event, its connection, and its answer."""
+    return each["sends"] <= 1.02 and each["allocations"] < 0.01 and each["receipts"] < 0.02 and each["waits"] < 0.05 and fixed["allocations"] < 250
 
 
 @pytest.mark.parametrize("kind, query", [("ws", ""), ("ws", "?level=debug&q=xx"), ("sse", ""), ("compressed", "")],
@@ -73,17 +83,18 @@ def test_a_delivery_is_one_send_and_no_allocation(start, tmp_path, library, fact
     daemon = start({"server": {"shards": 1}, "websocket": {"heartbeat_interval": Literal("1h"), "client_timeout": Literal("2h")},
                     "compression": {"threshold_bytes": 0}},
                    environment={"LD_PRELOAD": str(library), "COUNT_INTO": str(counts.path)})
-    few, many = spent(daemon, counts, FEW, kind, query), spent(daemon, counts, MANY, kind, query)
-    each = {name: (many[name] - few[name]) / EVENTS / (MANY - FEW) for name in COUNTERS}
-    fixed = {name: few[name] / EVENTS - each[name] * FEW for name in COUNTERS}
+    few, many, tries = None, None, 0
+    while True:
+        few, many = least(few, spent(daemon, counts, FEW, kind, query)), least(many, spent(daemon, counts, MANY, kind, query))
+        each = {name: (many[name] - few[name]) / EVENTS / (MANY - FEW) for name in COUNTERS}
+        fixed = {name: few[name] / EVENTS - each[name] * FEW for name in COUNTERS}
+        tries += 1
+        if within(each, fixed) or tries == 4:
+            break
     fact("per delivery " + ", ".join(f"{value:.3f} {name}" for name, value in each.items()))
     fact("per event besides " + ", ".join(f"{value:.1f} {name}" for name, value in fixed.items()))
     # Counted at all: an event that waits for nothing goes out by itself.
-    assert 0.3 < each["sends"] <= 1.02
-    assert each["allocations"] < 0.01
-    assert each["receipts"] < 0.02 and each["waits"] < 0.05
-    # A request with one event, its connection, and its answer.
-    assert fixed["allocations"] < 250
+    assert each["sends"] > 0.3 and within(each, fixed), (each, fixed)
 
 
 def test_a_batch_over_several_segments_is_one_send(start, tmp_path, library):

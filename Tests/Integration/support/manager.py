@@ -40,8 +40,11 @@ class Manager:
         self.socket.close()
 
     def _serve(self):
+        # select(2) knows no descriptor above 1023, and a test may have a thousand clients.
+        poll = select.poll()
+        poll.register(self.socket, select.POLLIN)
         while not self._stopping:
-            if not select.select([self.socket], [], [], 0.05)[0]:
+            if not poll.poll(50):
                 continue
             data, ancillary, _, _ = self.socket.recvmsg(65536, 4096)
             numbers = array.array("i")
