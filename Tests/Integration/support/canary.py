@@ -81,6 +81,9 @@ class Memory:
                 if not found or line.endswith(("[vvar]", "[vsyscall]")):
                     continue
                 start, end = (int(number, 16) for number in found.groups())
+                if end - start > 1 << 32:
+                    # What a sanitizer reserves for itself.
+                    continue
                 data = bytearray()
                 memory.seek(start)
                 while len(data) < end - start:
