@@ -55,6 +55,8 @@ public struct Limits: Sendable {
     public var sendBufferBytes: Int32 = 131_072
     /// Bytes that one client is given in one round, so that it does not keep the others waiting.
     public var roundBytesMax = 65_536
+    /// Bytes that a round compresses for clients with streams of their own before it looks at the others: 10 to 20 ms on a slow core.
+    public var roundCompressionMax = 524_288
 
     public var compression = CompressionLimits()
 

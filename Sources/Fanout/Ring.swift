@@ -89,6 +89,16 @@ struct Ring: ~Copyable {
         return true
     }
 
+    /// Puts a span before the oldest one. Only where producer and consumer are the same queue.
+    /// - Returns: false when the ring is full.
+    func putBefore(_ span: Span, capacity: Int) -> Bool {
+        guard let slots, depth < capacity else { return false }
+        let start = head.load(ordering: .relaxed) &- 1
+        (slots + Int(start) & (capacity - 1)).initialize(to: span)
+        head.store(start, ordering: .releasing)
+        return true
+    }
+
     /// The `index`-th waiting span, oldest first; nil beyond the last. Consumer, or the producer for its own last one.
     @inline(__always)
     func peek(_ index: Int, capacity: Int) -> UnsafeMutablePointer<Span>? {

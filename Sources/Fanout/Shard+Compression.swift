@@ -67,16 +67,56 @@ extension Shard {
         }
     }
 
-    /// Compresses what is written next: the oldest spans of a ring, about `budget` bytes of them.
-    func compressWaiting(_ client: UnsafeMutablePointer<Client>, _ budget: Int) {
-        guard let deflater = client.pointee.details.context?.deflater else { return }
+    /// Whether a client with a stream of its own has to wait, for the next round or for those who wait already.
+    func waitsForCompression(_ client: UnsafeMutablePointer<Client>) -> Bool {
+        client.pointee.flags.contains(.streams) && (compressionLeft <= 0 || !takesTurns && !ready.isEmpty)
+    }
+
+    /// Compresses what is written next: the oldest spans of a ring, about `budget` bytes of them, as far as the round allows it.
+    /// - Returns: bytes that may be written; 0 when others come first.
+    func compressWaiting(_ client: UnsafeMutablePointer<Client>, _ budget: Int) -> Int {
+        guard let deflater = client.pointee.details.context?.deflater else { return budget }
         var bytes = 0
         var position = 0
-        while bytes < budget, let span = client.pointee.ring.peek(position, capacity: slots.capacity) {
-            if span.pointee.kind != .streamed, span.pointee.kind != .void { compress(span, of: client, deflater) }
+        while bytes < budget, var span = client.pointee.ring.peek(position, capacity: slots.capacity) {
+            if span.pointee.kind != .streamed, span.pointee.kind != .void {
+                if waitsForCompression(client) { break }
+                if span.pointee.kind == .log, Int(span.pointee.length) > limits.roundBytesMax {
+                    // Only the oldest one can be divided.
+                    if position > 0 { break }
+                    divideOldest(of: client)
+                    guard let first = client.pointee.ring.peek(0, capacity: slots.capacity) else { break }
+                    span = first
+                }
+                compressionLeft -= Int(span.pointee.length)
+                compress(span, of: client, deflater)
+            }
             bytes += Int(span.pointee.length)
             position += 1
         }
+        return min(bytes, budget)
+    }
+
+    /// Makes two spans of a long run, the first of them whole frames, as many as one client has in a round. Not where the ring is full, nor where the run is one frame.
+    private func divideOldest(of client: UnsafeMutablePointer<Client>) {
+        guard let span = client.pointee.ring.peek(0, capacity: slots.capacity) else { return }
+        let segment = Unmanaged<Segment>.fromOpaque(span.pointee.owner).takeUnretainedValue()
+        let frames = segment.spanFrames(client.pointee.encoding)
+        let target = span.pointee.start + limits.roundBytesMax - 1
+        let (frame, _) = frames.position(of: target, among: segment.indices(of: span.pointee))
+        let end = target + frames.rest(from: target, ofFrame: frame).count
+        let length = UInt32(end - span.pointee.start)
+        guard length < span.pointee.length else { return }
+        var piece = span.pointee
+        piece.last = segment.firstSequence + UInt64(frame)
+        piece.length = length
+        piece.events = UInt32(piece.last + UInt64(span.pointee.events) - span.pointee.last)
+        piece.lanes = segment.lanes(of: piece.last + 1 - UInt64(piece.events)..<piece.last + 1)
+        guard client.pointee.ring.putBefore(piece, capacity: slots.capacity) else { return }
+        span.pointee.start = end
+        span.pointee.length -= piece.length
+        span.pointee.events -= piece.events
+        span.pointee.lanes -= piece.lanes
     }
 
     /// Makes a block of a client's stream out of a span of whole frames.

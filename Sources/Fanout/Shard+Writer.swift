@@ -150,8 +150,15 @@ extension Shard {
                 markReady(index)
                 return
             }
-            if client.pointee.flags.contains(.streams) { compressWaiting(client, budget) }
-            let sent = speaksTLS ? writeTLS(client, budget: budget) : write(client, budget: budget)
+            var share = budget
+            if client.pointee.flags.contains(.streams) {
+                share = compressWaiting(client, budget)
+                if share == 0 {
+                    markReady(index)
+                    return
+                }
+            }
+            let sent = speaksTLS ? writeTLS(client, budget: share) : write(client, budget: share)
             if sent < 0 {
                 switch errno {
                 case EAGAIN: client.pointee.flags.insert(.blocked)

@@ -58,7 +58,11 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     /// Connections to be ended when the round is over: none goes while a loop may still hold its index.
     private var doomed: [UInt32] = []
     /// Clients that have more to send or to read than one round allows.
-    private var ready: [UInt32] = []
+    private(set) var ready: [UInt32] = []
+    /// Those of them have their turn now.
+    private(set) var takesTurns = false
+    /// Bytes that this round may still compress for clients with streams of their own.
+    var compressionLeft = 0
 
     // MARK: shared by the connections
     private(set) var limits: Limits
@@ -194,6 +198,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             // Before anything is done: what is posted from here on, by the connections of this very round too, needs no waking.
             let isCalled = mailbox.wake()
             readClock()
+            compressionLeft = limits.roundCompressionMax
             dispatch(count)
             if mailbox.wake() || isCalled { takePosted() }
             // After reading, so that nobody is late whose bytes have been here in time.
@@ -245,13 +250,22 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
         if !ready.isEmpty {
             let turn = ready
             ready.removeAll(keepingCapacity: true)
+            takesTurns = true
+            defer { takesTurns = false }
+            var rest: [UInt32] = []
             for index in turn where places[Int(index)].isTaken {
                 let client = client(index)
                 guard client.pointee.flags.contains(.ready) else { continue }
+                if waitsForCompression(client) {
+                    rest.append(index)
+                    continue
+                }
                 client.pointee.flags.remove(.ready)
                 if !client.pointee.flags.contains(.blocked) { drain(index) }
                 if client.pointee.flags.contains(.moreInput), !client.pointee.flags.contains(.ended) { receive(index) }
             }
+            // Before those who have had a part.
+            if !rest.isEmpty { ready = rest + ready }
             // Again, but after whatever else waits for the queue.
             if !ready.isEmpty { post { _ in } }
         }

@@ -240,7 +240,8 @@ public final class Router: ConnectionDelegate {
         if options.isDraining() { return stopping(cors) }
         do throws(HTTPError) {
             try Handshake.check(head)
-            let offered = head.list("sec-websocket-protocol").filter { !$0.hasPrefix(Presented.subprotocolPrefix) }
+            // A credential among them is none of ours either: browsers take no answer that names none of what they offered.
+            let offered = head.list("sec-websocket-protocol")
             let chosen = offered.lazy.compactMap { name in Router.subprotocols.first { $0.name == name } }.first
             if !offered.isEmpty, chosen == nil {
                 let ours = Router.subprotocols.map(\.name).joined(separator: " and ")

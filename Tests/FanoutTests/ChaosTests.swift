@@ -22,6 +22,7 @@ import Testing
         limits.disconnectsSlowConsumers = seed % 3 == 0
         limits.compression.thresholdBytes = 0
         limits.compression.keepsContext = seed % 2 == 0
+        limits.roundCompressionMax = seed % 4 == 0 ? 1 : 10_000
         let rig = try Rig(limits, speaksTLS: overTLS)
         var upgrade = Upgrade(subscription: try ModelFilter([.all]).subscription())
         upgrade.compress(try Rig.agree(window: 15, on: rig.hub))

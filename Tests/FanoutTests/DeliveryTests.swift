@@ -15,6 +15,7 @@ import Testing
         var limits = Limits()
         limits.compression.thresholdBytes = generator.pick([0, 200])
         limits.compression.keepsContext = seed % 2 == 0
+        limits.roundCompressionMax = generator.pick([1, 10_000, 524_288])
         let rig = try Rig(limits)
         let filters = (0..<10).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all]), ModelFilter([.logs])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }
@@ -53,6 +54,7 @@ import Testing
         limits.roundBytesMax = generator.pick([1, 1000, 65_536])
         limits.compression.thresholdBytes = generator.pick([0, 512])
         limits.compression.keepsContext = seed % 2 == 0
+        limits.roundCompressionMax = generator.pick([1, 10_000, 524_288])
         let rig = try Rig(limits)
         let filters = (0..<6).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }

@@ -36,6 +36,7 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
     var isEmpty: Bool { ring.isEmpty }
     var newest: UInt64? { ring.newest(capacity: capacity)?.pointee.last }
     func push(_ number: UInt64, limit: Int) -> Bool { ring.push(span(number), limit: limit, capacity: capacity) }
+    func putBefore(_ number: UInt64) -> Bool { ring.putBefore(span(number), capacity: capacity) }
     func peek(_ index: Int) -> UInt64? { ring.peek(index, capacity: capacity)?.pointee.last }
     var contents: [UInt64] { (0..<ring.depth).compactMap { ring.peek($0, capacity: capacity)?.pointee.last } }
 }
@@ -78,6 +79,10 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
                     let hasRoom = model.count < min(capacity, limit)
                     #expect(own.push(number, limit: limit) == hasRoom, "seed \(seed)")
                     if hasRoom { model.append(number) }
+                } else if generator.chance(20) {
+                    let hasRoom = model.count < capacity
+                    #expect(own.putBefore(number) == hasRoom, "seed \(seed)")
+                    if hasRoom { model.insert(number, at: 0) }
                 } else if !model.isEmpty {
                     #expect(own.peek(0) == model.removeFirst(), "seed \(seed)")
                     own.ring.pop()

@@ -72,6 +72,7 @@ import Testing
         limits.roundBytesMax = generator.pick([1, 500, 5000, 65_536])
         limits.compression.thresholdBytes = generator.pick([0, 512])
         limits.compression.keepsContext = generator.chance(50)
+        limits.roundCompressionMax = generator.pick([1, 10_000, 524_288])
         let rig = try Rig(limits, clock: ManualClock(), speaksTLS: overTLS)
         let filters = (0..<7).map { _ in ModelFilter.random(using: &generator) } + [ModelFilter([.all])]
         let clients = try filters.enumerated().map { try rig.subscribe($1, to: $0 % 2, as: Rig.encoding(of: $0)) }

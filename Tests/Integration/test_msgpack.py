@@ -55,7 +55,7 @@ def test_the_first_of_ours_is_spoken(daemon, offers, chosen):
         assert (unpack(payload) if opcode == BINARY else json.loads(payload))["data"] == {"n": 1}
 
 
-@pytest.mark.parametrize("offer", ["goleapai.v1.MSGPACK", "goleapai.v2.msgpack", "msgpack", "goleapai.v1.msgpack.x"])
+@pytest.mark.parametrize("offer", ["goleapai.v1.MSGPACK", "goleapai.v2.msgpack", "msgpack", "goleapai.v1.msgpack.x", "bearer.abc"])
 def test_others_are_refused(daemon, offer):
     with pytest.raises(Refused) as refused:
         WebSocket(daemon.port, headers=[("Sec-WebSocket-Protocol", offer)])

@@ -168,6 +168,7 @@ OTHER_WAYS = {
     "subprotocol": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"goleapai.v1.json, bearer.{t}")]), 101),
     "subprotocol with a key": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"bearer.{k}, goleapai.v1.json")]), 101),
     "subprotocol in upper case": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"goleapai.v1.json, Bearer.{t}")]), 401),
+    "subprotocol without ours": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"bearer.{t}")]), 400),
     "two in the subprotocol": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"bearer.{t}, bearer.{t}")]), 400),
     "two fields of subprotocols": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"bearer.{t}")] * 2), 400),
     "subprotocol with a header": (lambda t, k: ("/ws", [("Sec-WebSocket-Protocol", f"bearer.{t}"), *bearer(t)]), 400),

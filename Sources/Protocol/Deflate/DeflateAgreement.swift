@@ -4,7 +4,7 @@
 public struct DeflateAgreement: Equatable, Sendable {
     /// Bits of the window that we may compress with, 9 to 15. Where 8 were asked for, 9 keeps to it (`Deflater.windows`).
     public var serverWindow: Int
-    /// Bits of the window that the client compresses with, at most.
+    /// Bits of the window that the client compresses with, at most, 9 to 15.
     public var clientWindow: Int
     /// Our messages may refer to those before.
     public var serverKeepsContext: Bool
@@ -54,10 +54,11 @@ public struct DeflateAgreement: Equatable, Sendable {
         serverWindow = max(used, Deflater.windows.lowerBound)
         clientWindow = wishes.clientWindow ?? 15
         // It costs memory only where it is kept, and can be asked only of who has said that it understands.
-        if clientKeepsContext, wishes.takesClientWindow, policy.windowMax < clientWindow {
-            clientWindow = policy.windowMax
-            answer += "; client_max_window_bits=\(clientWindow)"
-        }
+        if clientKeepsContext, wishes.takesClientWindow { clientWindow = min(clientWindow, policy.windowMax) }
+        // RFC 7692 §7.1.2.2: without it, the client could use all of 15; some clients fail where their own number is not repeated.
+        if clientWindow < 15 { answer += "; client_max_window_bits=\(clientWindow)" }
+        // zlib makes 9 of 8, and so do most who use it.
+        clientWindow = max(clientWindow, 9)
     }
 
     // MARK: from the other end

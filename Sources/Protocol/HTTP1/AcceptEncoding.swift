@@ -1,23 +1,31 @@
 // What codings of an answer a client takes (RFC 9110 §12.5.3).
 
 public enum AcceptEncoding {
-    /// Whether an answer may be compressed with gzip. Who says nothing is sent what everybody understands.
+    /// Whether an answer may be compressed with gzip: it is asked for, and the answer as it is is not asked for more. Who says nothing is sent what
+    /// everybody understands.
     public static func takesGzip(_ head: RequestHead) -> Bool {
-        var others = false
+        // The first word about each counts. x-gzip is the same coding (RFC 9110 §8.4.1.3).
+        var gzip: Double?
+        var identity: Double?
+        var others: Double?
         for part in head.tokens("accept-encoding") {
             let pieces = part.split(separator: ";", omittingEmptySubsequences: false)
-            guard let name = pieces.first.map(HTTPSyntax.trimmed) else { continue }
-            let isTaken = pieces.dropFirst().map(HTTPSyntax.trimmed).first { $0.hasPrefix("q") && HTTPSyntax.trimmed($0.dropFirst()).hasPrefix("=") }.map(isPositive) ?? true
-            if name == "gzip" || name == "x-gzip" { return isTaken }
-            if name == "*" { others = isTaken }
+            let asked = pieces.dropFirst().map(HTTPSyntax.trimmed).first { $0.hasPrefix("q") && HTTPSyntax.trimmed($0.dropFirst()).hasPrefix("=") }.map(weight) ?? 1
+            switch pieces.first.map(HTTPSyntax.trimmed) {
+            case "gzip", "x-gzip": gzip = gzip ?? asked
+            case "identity": identity = identity ?? asked
+            case "*": others = others ?? asked
+            default: break
+            }
         }
-        return others
+        let wish = gzip ?? others ?? 0
+        return wish > 0 && wish >= identity ?? 0
     }
 
-    /// Whether `q=` is followed by a weight, and not by 0. What is no weight is no wish.
-    private static func isPositive(_ parameter: Substring) -> Bool {
-        let weight = HTTPSyntax.trimmed(HTTPSyntax.trimmed(parameter.dropFirst()).dropFirst())
-        guard weight.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }), let value = Double(weight) else { return false }
-        return value > 0 && value <= 1
+    /// What follows `q=`; 0 where that is no weight, which is no wish either.
+    private static func weight(_ parameter: Substring) -> Double {
+        let text = HTTPSyntax.trimmed(HTTPSyntax.trimmed(parameter.dropFirst()).dropFirst())
+        guard text.utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) || $0 == UInt8(ascii: ".") }), let value = Double(text) else { return 0 }
+        return value <= 1 ? value : 0
     }
 }

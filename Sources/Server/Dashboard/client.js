@@ -163,6 +163,7 @@ export class GoLeapAIClient extends EventTarget {
     /** @param {Options} [options] */
     constructor(options = {}) {
         super();
+        if (!['json', 'msgpack'].includes(options.encoding ?? 'json')) throw new TypeError(`encoding is 'json' or 'msgpack', not '${options.encoding}'`);
         this.#options = options;
         this.#token = options.token;
         this.#base = new URL(options.url ?? '.', import.meta.url);
