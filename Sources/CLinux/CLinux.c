@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
-#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
@@ -23,8 +22,6 @@ int clinux_accept(int fd, struct sockaddr *address, unsigned int *length) {
 }
 
 int clinux_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
-
-void clinux_give_back_blocks(int bytes) { mallopt(M_MMAP_THRESHOLD, bytes); }
 
 int clinux_pipe(int *ends) { return pipe2(ends, O_CLOEXEC); }
 

@@ -14,7 +14,6 @@ import Synchronization
 /// Runs the daemon; ends the process.
 func runServe(_ options: ServeOptions) -> Never {
     signal(SIGPIPE, SIG_IGN)
-    Allocator.giveBackLargeBlocks()
     // Before there is a second thread: every thread inherits that these are blocked.
     let signals = SignalSet([SIGTERM, SIGINT, SIGHUP])
     signals.block()

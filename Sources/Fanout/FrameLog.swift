@@ -30,6 +30,7 @@ final class FrameLog: @unchecked Sendable {  // Sendable because frames are writ
     private let places: UnsafeMutablePointer<Atomic<UInt64>>
     private let framesMax: Int
     private let bytesMax: Int
+    private let memory: MappedMemory
     private let bytes: UnsafeMutableRawPointer
     /// How many events, from the first on, have their frames. Writer: who has the lock.
     private let filled = Atomic<Int>(0)
@@ -46,13 +47,13 @@ final class FrameLog: @unchecked Sendable {  // Sendable because frames are writ
         bytesMax = encoding.framesBytes(messages: framesMax, bytes: messageBytesMax)
         places = .allocate(capacity: framesMax)
         for index in 0..<framesMax { (places + index).initialize(to: Atomic(0)) }
-        bytes = .allocate(byteCount: bytesMax, alignment: 16)
+        memory = MappedMemory(byteCount: bytesMax)
+        bytes = memory.start
     }
 
     deinit {
         places.deinitialize(count: framesMax)
         places.deallocate()
-        bytes.deallocate()
     }
 
     /// How many events, from the first on, have their frames; any thread. Where they are made as needed, others may have theirs.

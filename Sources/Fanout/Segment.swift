@@ -3,6 +3,7 @@
 // The history part is one flat block of memory, offsets instead of pointers, under a versioned header, so that it means
 // the same wherever it is mapped. See docs/ARCHITECTURE.md, "Segments".
 
+import Base
 import Synchronization
 
 /// A range of a segment's bytes. `length == absent`: the event has no such field.
@@ -77,6 +78,7 @@ struct SegmentHeader {
 /// they loaded from `Hub.head` (acquire; the hub stores it with release after the bytes are in place).
 final class Segment: @unchecked Sendable {  // Sendable because of the rule above.
     let firstSequence: UInt64
+    private let memory: MappedMemory
     private let block: UnsafeMutableRawPointer
     private let entriesMax: Int
     private let bytesMax: Int
@@ -108,7 +110,8 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         let entriesOffset = 64
         let successorsOffset = entriesOffset + entriesMax * MemoryLayout<EventEntry>.stride
         let bytesOffset = successorsOffset + entriesMax * MemoryLayout<Atomic<UInt64>>.stride
-        block = .allocate(byteCount: bytesOffset + bytesMax, alignment: 64)
+        memory = MappedMemory(byteCount: bytesOffset + bytesMax)
+        block = memory.start
         block.initializeMemory(
             as: SegmentHeader.self,
             to: SegmentHeader(firstSequence: firstSequence, entriesMax: UInt32(entriesMax), bytesMax: UInt32(bytesMax)))
@@ -120,7 +123,6 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
     }
 
     deinit {
-        block.deallocate()
         for index in 0..<Encoding.count {
             if let log = logs[index].load(ordering: .relaxed) { Unmanaged<FrameLog>.fromOpaque(log).release() }
         }

@@ -154,8 +154,9 @@ def test_a_pool_spreads_and_shrinks(start, probe, rng):
     wait_until(lambda: all(client["channels"] for client in clients(daemon)) and any(client["channels"] == ["all"] for client in clients(daemon)), lambda: clients(daemon))
     published = [*events(rng, 0, 500), ("all", "note", {"n": 500})]
     publish_many(daemon.port, published)
-    for name in names:
+    for name in [*names, "same"]:
         probe.wait_for(name, '"n":500')
+    for name in names:
         assert numbers(probe, name) == wanted(name, published), name
     assert numbers(probe, "same") == numbers(probe, "worse")
     for name in names:

@@ -1,6 +1,7 @@
 """permessage-deflate: what is agreed upon, that everybody gets the same messages, what it costs, and what attackers get out of it."""
 
 import asyncio
+import base64
 import json
 import os
 import selectors
@@ -16,6 +17,7 @@ from support.browser import Browser
 from support.daemon import PATIENCE, mebibytes, merge, wait_until
 from support.http import get, publish, publish_many, read_response
 from support.metrics import scrape
+from support.packed import PackedWebSocket
 from support.sse import EventStream
 from support.ws import CONTINUATION, PING, TEXT, Refused, WebSocket, compress, encode, take_frame
 
@@ -389,6 +391,31 @@ def test_bombs_cost_no_memory(start, context):
     attack(300)
     assert rss(daemon) - before < mebibytes(4)
     assert scrape(daemon.port)("refusals_total", reason="message_bytes") == 350
+
+
+def test_frames_go_with_their_history(start, rng, fact):
+    """What was made for clients is given back when history has moved on, in however many ways and sizes it was made."""
+    daemon = start({"history": {"max_bytes": 4 * 2**20}})
+    crowd = [WebSocket(daemon.port, "/ws/logs"), PackedWebSocket(daemon.port, "/ws/logs")]
+    crowd += [WebSocket(daemon.port, "/ws/logs", deflate=f"permessage-deflate; server_max_window_bits={window}") for window in range(9, 16)]
+
+    def publish_some(readers):
+        """About twice what history keeps."""
+        for _ in range(60):
+            events = [("logs", "note", {"m": base64.b64encode(rng.randbytes(int(2 ** rng.uniform(6, 14)))).decode()}) for _ in range(40)]
+            publish_many(daemon.port, events, patient=True)
+            for reader in readers:
+                for _ in events:
+                    reader.receive_frame()
+
+    publish_some(crowd)
+    with_all = daemon.rss
+    for client in crowd:
+        client.sock.close()
+    publish_some([])
+    publish_some([])
+    fact(f"{with_all / 2**20:.0f} MiB with {len(crowd)} encodings of 4 MiB of history, {daemon.rss / 2**20:.0f} MiB when history has moved on")
+    assert daemon.rss < mebibytes(24)
 
 
 def test_what_messages_become_is_counted(daemon):

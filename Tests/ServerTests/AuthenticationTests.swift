@@ -133,7 +133,7 @@ private final class Book: IdentityChecker {
         let router = router { $0.takesQueryToken = true }
         let ways: [(String, [(String, String)])] = [
             ("/ws/stats", [("Authorization", "Bearer user")]), ("/ws/stats?token=user", []),
-            ("/ws/stats", [("Sec-WebSocket-Protocol", "goleapai.v1.json, bearer.user")]), ("/ws/stats", [("Sec-WebSocket-Protocol", "bearer.user")]),
+            ("/ws/stats", [("Sec-WebSocket-Protocol", "goleapai.v1.json, bearer.user")]), ("/ws/stats", [("Sec-WebSocket-Protocol", "bearer.user,goleapai.v1.json")]),
             ("/ws/stats?token=gla_user", []), ("/ws/stats", [("Sec-WebSocket-Protocol", "bearer.gla_user, goleapai.v1.json")]),
         ]
         for (target, fields) in ways {

@@ -29,8 +29,6 @@ int clinux_accept(int fd, struct sockaddr *address, unsigned int *length);
 int clinux_eventfd(void);
 /// TCP_NODELAY and SO_SNDBUF.
 void clinux_prepare(int fd, int send_buffer_bytes);
-/// mallopt(3), M_MMAP_THRESHOLD: blocks of so many bytes and more are mapped by themselves, and go back to the kernel when they are freed.
-void clinux_give_back_blocks(int bytes);
 /// pipe2(2) with close-on-exec.
 int clinux_pipe(int *ends);
 /// ioctl(2) SIOCOUTQ: bytes of a socket that the peer has not taken yet; 0 where that is not known.

@@ -104,6 +104,10 @@ public final class AcceptorPool: Sendable {
                 do throws(SystemError) {
                     for _ in 0..<AcceptorPool.turnMax {
                         guard var accepted = try Socket.accept(socket.descriptor) else { break }
+                        if shortage.lacksSpare.load(ordering: .sequentiallyConsistent) {
+                            shortage.turnAway(accepted, speaksTLS: socket.speaksTLS)
+                            continue
+                        }
                         accepted.speaksTLS = socket.speaksTLS
                         admit(accepted, &refused)
                     }
@@ -151,6 +155,8 @@ private final class Shortage: Sendable {
     private static let quietNanoseconds: UInt64 = 5_000_000_000
 
     private let refusals: RefusalCounters?
+    /// The spare descriptor is not there: it is being given up, or somebody else was quicker with it. Whoever takes a connection meanwhile turns it away.
+    let lacksSpare = Atomic<Bool>(false)
 
     init(_ refusals: RefusalCounters?) {
         self.refusals = refusals
@@ -170,27 +176,46 @@ private final class Shortage: Sendable {
             let isFirst = state.last == nil
             state.last = clock.monotonic()
             guard error.code == EMFILE || error.code == ENFILE, state.spare >= 0 else { return (isFirst, false) }
+            // First: the other thread, if it is quicker with the descriptor, gives it back.
+            lacksSpare.store(true, ordering: .sequentiallyConsistent)
             close(state.spare)
-            // Without one, the other thread was quicker with the descriptor.
+            state.spare = -1
             let accepted = (try? Socket.accept(listening)) ?? nil  // its failure is the one that we are here for
             let isGone = accepted != nil
             if let accepted {
-                // Without a handshake there is no way to tell a peer that waits for one.
                 if !speaksTLS { Shortage.refuse(accepted) }
                 refusals?.add(.descriptors)
                 state.turnedAway += 1
             }
-            state.spare = Shortage.makeSpare()
+            renewSpare(&state)
             return (isFirst, isGone)
         }
         if isFirst { Log.error("cannot accept connections: \(error); they are answered 503 as long as that lasts", .descriptorsExhausted) }
         return isGone
     }
 
+    /// A connection that was taken while there was no spare descriptor has to give up its own.
+    func turnAway(_ accepted: consuming AcceptedSocket, speaksTLS: Bool) {
+        // Without a handshake there is no way to tell a peer that waits for one.
+        if !speaksTLS { Shortage.refuse(accepted) }
+        _ = close(accepted.release())
+        refusals?.add(.descriptors)
+        state.withLock { state in
+            state.turnedAway += 1
+            renewSpare(&state)
+        }
+    }
+
+    /// Under the lock.
+    private func renewSpare(_ state: inout State) {
+        if state.spare < 0 { state.spare = Shortage.makeSpare() }
+        lacksSpare.store(state.spare < 0, ordering: .sequentiallyConsistent)
+    }
+
     /// Ends the shortage when there was none for a while.
     func look() {
         let turnedAway = state.withLock { state -> Int? in
-            if state.spare < 0 { state.spare = Shortage.makeSpare() }
+            renewSpare(&state)
             guard let last = state.last, state.spare >= 0, clock.monotonic() - last > Shortage.quietNanoseconds else { return nil }
             defer { (state.last, state.turnedAway) = (nil, 0) }
             return state.turnedAway
