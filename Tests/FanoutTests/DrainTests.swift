@@ -185,6 +185,7 @@ private struct Farewell {
         }
         #expect(delays.count == 9)
         try waitUntil("all connections end") { rig.hub.connectionCount == 0 }
+        rig.settle()
         #expect(rig.hub.clientCount == 0)
         #expect(rig.shards.allSatisfy { $0.counters.connections.load(ordering: .relaxed) == 0 })
         #expect(rig.total(.delivered) == 700 && rig.total(.abandoned) == 0)
@@ -364,6 +365,7 @@ private struct Farewell {
         #expect(try client.frame() == nil)
         client.end()
         try waitUntil("it is gone") { rig.hub.connectionCount == 0 }
+        rig.settle()
         #expect(rig.imbalance() == nil)
     }
 

@@ -24,6 +24,7 @@ import Testing
         #expect(try client.answer() == nil)
         client.end()
         try waitUntil("it is gone") { rig.hub.connectionCount == 0 }
+        rig.settle()
         #expect(count(rig, .plainHTTP) == 1)
     }
 
@@ -35,6 +36,7 @@ import Testing
         try client.readToEnd()
         client.end()
         try waitUntil("it is gone") { rig.hub.connectionCount == 0 }
+        rig.settle()
         #expect(count(rig, .notTLS) == 1)
     }
 
