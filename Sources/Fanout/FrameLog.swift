@@ -31,7 +31,8 @@ final class FrameLog: @unchecked Sendable {  // Sendable because frames are writ
     private let framesMax: Int
     private let bytesMax: Int
     private let memory: MappedMemory
-    private let bytes: UnsafeMutableRawPointer
+    @inline(__always)
+    private var bytes: UnsafeMutableRawPointer { memory.start }
     /// How many events, from the first on, have their frames. Writer: who has the lock.
     private let filled = Atomic<Int>(0)
     /// Guards the making: its value is the bytes used.
@@ -48,7 +49,6 @@ final class FrameLog: @unchecked Sendable {  // Sendable because frames are writ
         places = .allocate(capacity: framesMax)
         for index in 0..<framesMax { (places + index).initialize(to: Atomic(0)) }
         memory = MappedMemory(byteCount: bytesMax)
-        bytes = memory.start
     }
 
     deinit {

@@ -78,8 +78,8 @@ struct SegmentHeader {
 /// they loaded from `Hub.head` (acquire; the hub stores it with release after the bytes are in place).
 final class Segment: @unchecked Sendable {  // Sendable because of the rule above.
     let firstSequence: UInt64
-    private let memory: MappedMemory
-    private let block: UnsafeMutableRawPointer
+    /// The flat block.
+    private let block: MappedMemory
     private let entriesMax: Int
     private let bytesMax: Int
     private let framer: Framer
@@ -110,14 +110,13 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
         let entriesOffset = 64
         let successorsOffset = entriesOffset + entriesMax * MemoryLayout<EventEntry>.stride
         let bytesOffset = successorsOffset + entriesMax * MemoryLayout<Atomic<UInt64>>.stride
-        memory = MappedMemory(byteCount: bytesOffset + bytesMax)
-        block = memory.start
-        block.initializeMemory(
+        block = MappedMemory(byteCount: bytesOffset + bytesMax)
+        block.start.initializeMemory(
             as: SegmentHeader.self,
             to: SegmentHeader(firstSequence: firstSequence, entriesMax: UInt32(entriesMax), bytesMax: UInt32(bytesMax)))
-        entries = (block + entriesOffset).bindMemory(to: EventEntry.self, capacity: entriesMax)
-        successors = (block + successorsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: entriesMax)
-        bytes = (block + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
+        entries = (block.start + entriesOffset).bindMemory(to: EventEntry.self, capacity: entriesMax)
+        successors = (block.start + successorsOffset).bindMemory(to: Atomic<UInt64>.self, capacity: entriesMax)
+        bytes = (block.start + bytesOffset).bindMemory(to: UInt8.self, capacity: bytesMax)
         logs = .allocate(capacity: Encoding.count)
         for index in 0..<Encoding.count { (logs + index).initialize(to: Atomic(nil)) }
     }
@@ -178,8 +177,8 @@ final class Segment: @unchecked Sendable {  // Sendable because of the rule abov
                 lastUnkept[Int(channel.rawValue)] = max(lastUnkept[Int(channel.rawValue)], entry.timestamp)
             }
         }
-        block.storeBytes(of: UInt32(count), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.count) ?? 16, as: UInt32.self)
-        block.storeBytes(of: UInt32(bytesUsed), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.bytesUsed) ?? 20, as: UInt32.self)
+        block.start.storeBytes(of: UInt32(count), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.count) ?? 16, as: UInt32.self)
+        block.start.storeBytes(of: UInt32(bytesUsed), toByteOffset: MemoryLayout<SegmentHeader>.offset(of: \.bytesUsed) ?? 20, as: UInt32.self)
     }
 
     /// Makes the frames of all events so far. Under the hub's lock.

@@ -110,7 +110,7 @@ private final class OwnRing: @unchecked Sendable {  // Sendable because the ring
         let count: UInt64 = 20_000
         let own = OwnRing(capacity: capacity, startIndex: UInt32.max - 100)
         let wrong = Atomic<UInt64>(0)
-        // What a span points to must be visible with it.
+        // What a span points to must be visible with it. Unsafe only to the compiler: a cell is written before the ring hands it over, and read after.
         nonisolated(unsafe) let cells = UnsafeMutablePointer<UInt64>.allocate(capacity: Int(count))
         try onThreads(2) { role in
             var number: UInt64 = 0

@@ -22,6 +22,7 @@ public struct Spin {
 
     public mutating func wait() {
         turns += 1
+        // The shortest sleep there is: only to be off the core.
         if turns % 64 == 0 { usleep(1) }
     }
 }

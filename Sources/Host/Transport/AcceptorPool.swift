@@ -182,11 +182,7 @@ private final class Shortage: Sendable {
             state.spare = -1
             let accepted = (try? Socket.accept(listening)) ?? nil  // its failure is the one that we are here for
             let isGone = accepted != nil
-            if let accepted {
-                if !speaksTLS { Shortage.refuse(accepted) }
-                refusals?.add(.descriptors)
-                state.turnedAway += 1
-            }
+            if let accepted { refuse(accepted, speaksTLS, &state) }
             renewSpare(&state)
             return (isFirst, isGone)
         }
@@ -196,14 +192,9 @@ private final class Shortage: Sendable {
 
     /// A connection that was taken while there was no spare descriptor has to give up its own.
     func turnAway(_ accepted: consuming AcceptedSocket, speaksTLS: Bool) {
-        // Without a handshake there is no way to tell a peer that waits for one.
-        if !speaksTLS { Shortage.refuse(accepted) }
+        state.withLock { refuse(accepted, speaksTLS, &$0) }
         _ = close(accepted.release())
-        refusals?.add(.descriptors)
-        state.withLock { state in
-            state.turnedAway += 1
-            renewSpare(&state)
-        }
+        state.withLock { renewSpare(&$0) }
     }
 
     /// Under the lock.
@@ -223,7 +214,12 @@ private final class Shortage: Sendable {
         if let turnedAway { Log.info("accepting connections again; \(turnedAway) were turned away", .acceptingAgain) }
     }
 
-    private static func refuse(_ accepted: borrowing AcceptedSocket) {
+    /// Under the lock.
+    private func refuse(_ accepted: borrowing AcceptedSocket, _ speaksTLS: Bool, _ state: inout State) {
+        state.turnedAway += 1
+        refusals?.add(.descriptors)
+        // Without a handshake there is no way to tell a peer that waits for one.
+        if speaksTLS { return }
         let body = #"{"error":"the server has no descriptors left"}"#
         let answer = Array(
             "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nContent-Length: \(body.utf8.count)\r\nRetry-After: 5\r\nConnection: close\r\n\r\n\(body)".utf8)
