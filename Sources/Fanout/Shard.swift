@@ -59,6 +59,8 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
     private var doomed: [UInt32] = []
     /// Clients that have more to send or to read than one round allows.
     private(set) var ready: [UInt32] = []
+    /// A round is posted for them.
+    private var goesOn = false
     /// Those of them have their turn now.
     private(set) var takesTurns = false
     /// Bytes that this round may still compress for clients with streams of their own.
@@ -266,8 +268,11 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             }
             // Before those who have had a part.
             if !rest.isEmpty { ready = rest + ready }
-            // Again, but after whatever else waits for the queue.
-            if !ready.isEmpty { post { _ in } }
+            // Again, but after whatever else waits for the queue. Once, however many blocks a round runs: each would otherwise leave one more behind.
+            if !ready.isEmpty, !goesOn {
+                goesOn = true
+                post { $0.goesOn = false }
+            }
         }
         while let index = doomed.popLast() { destroy(index) }
     }
