@@ -314,3 +314,15 @@ def test_out_of_descriptors(binary, tmp_path):
         assert int(found.group(1)) >= 20
         lines = [line for line in daemon.log() if "accept" in line]
         assert len(lines) == 2, lines
+
+
+def test_who_waited_for_a_descriptor_is_served_when_there_are_some_again(binary, tmp_path):
+    """Not one is left, not even for the answer that there is none."""
+    with Daemon(binary, tmp_path / "a", QUIET) as daemon:
+        before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (4, before[1]))
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=PATIENCE) as waiting:
+            waiting.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            daemon.wait_for_log("cannot accept connections")
+            resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+            assert waiting.recv(4096).startswith(b"HTTP/1.1 200 ")

@@ -103,6 +103,7 @@ class Daemon:
         self.port = None
         self.tls_port = None    # the same as `port` where there is no plain one
         self._stopped = False
+        self._has_timers = False
         self._lines = []
         self._output = []
         self._changed = threading.Condition()
@@ -255,6 +256,10 @@ class Daemon:
 
     @property
     def descriptors(self):
+        """How many it has, once it has all that it begins with: the timers' own comes last, by a thread that nobody waits for."""
+        if not self._has_timers:
+            wait_until(lambda: "anon_inode:[timerfd]" in self.open_files, lambda: f"no timer yet: {self.open_files}")
+            self._has_timers = True
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     @property
