@@ -9,6 +9,7 @@ import pytest
 from support.daemon import PATIENCE, Literal, wait_until
 from support.gateway import FIXTURES
 from support.http import Connection, get, publish, publish_many, read_response, request, request_bytes
+from support.metrics import scrape
 from support.sse import Ended, EventStream
 from support.tls import Certificates, context, settings
 from support.tokens import SECRET, Accounts, bearer, token
@@ -262,11 +263,15 @@ def test_slow_reader_is_closed_where_that_is_wanted(start):
     with EventStream(daemon.port, "/sse/logs", receive_buffer=4096) as stream:
         publish(daemon.port, "logs", "log", {"pad": "first"})
         assert stream.receive()["data"] == {"pad": "first"}
-        for _ in range(40):
+        count = 0
+        # Its last words wait for it, but not for long.
+        while not scrape(daemon.port)("events_dropped_total", reason="slow_consumer"):
             publish_many(daemon.port, [("logs", "log", {"pad": "x" * 2000})] * 100)
+            count += 100
+            assert count <= 4000, "it is not closed"
         messages, code = stream.receive_end()
         # Some have gone out before it was full, or none where a whole batch came at once.
-        assert code == 4008 and len(messages) < 4000
+        assert code == 4008 and len(messages) < count
         assert not any(message["type"] == "gap" for message in messages)
 
 
