@@ -34,7 +34,7 @@ final class InflatedFrames {
             return UnsafeRawBufferPointer(known.message)
         }
         if inflater == nil { inflater = Inflater() }
-        guard case .message(let message)? = inflater?.inflate(payload, bytesMax: DeliveryCheck.bufferBytes, keepsContext: false) else { return nil }
+        guard case .message(let message)? = inflater?.inflate(payload, bytesMax: DeliveryCheck.bufferBytes) else { return nil }
         let made = Frame(payload, message)
         frames[place] = made
         return UnsafeRawBufferPointer(made.message)

@@ -1,4 +1,4 @@
-// Compression that is a client's own: what it sends is decompressed, and where context is kept, what it gets is compressed on its way from the
+// Compression that is a client's own: what it sends is decompressed, and where we keep context, what it gets is compressed on its way from the
 // ring to the socket.
 //
 // A stream of messages that refer to each other can leave out none and swap none. So events wait in the ring as they wait for all,
@@ -12,8 +12,6 @@ import Protocol
 final class ClientContext {
     /// Nil where our messages are compressed for all alike.
     let deflater: Deflater?
-    /// Nil where the client's messages stand each for itself.
-    let inflater: Inflater?
     private let place: ContextPlace?
 
     /// - Returns: nil without memory.
@@ -23,8 +21,7 @@ final class ClientContext {
         deflater =
             deflate.serverKeepsContext
             ? Deflater(window: deflate.serverWindow, level: ClientContext.level, memoryLevel: limits.contextMemoryLevel) : nil
-        inflater = deflate.clientKeepsContext ? Inflater(window: deflate.clientWindow, roomBytesKept: 0) : nil
-        if deflate.serverKeepsContext && deflater == nil || deflate.clientKeepsContext && inflater == nil { return nil }
+        if deflate.serverKeepsContext && deflater == nil { return nil }
     }
 
     private static let level = 6
@@ -36,7 +33,7 @@ extension Shard {
     func beginCompression(_ index: UInt32, _ agreed: AgreedCompression?) -> Bool {
         guard let agreed else { return true }
         let client = client(index)
-        client.pointee.receiver.acceptCompressed(keepsContext: agreed.deflate.clientKeepsContext)
+        client.pointee.receiver.acceptCompressed(agreed.deflate.clientKeepsContext ? InflateWindow(bits: agreed.deflate.clientWindow) : nil)
         guard agreed.place != nil else { return true }
         guard let context = ClientContext(agreed, limits.compression) else { return false }
         client.pointee.details.context = context
@@ -47,10 +44,9 @@ extension Shard {
     /// Of the room for a message, what the one keeps that all share.
     private static let inflaterBytesKept = 65_536
 
-    /// What decompresses a client's messages: its own, or one that all share whose messages stand each for itself.
+    /// What decompresses a client's messages: one for all.
     func inflater(for client: UnsafeMutablePointer<Client>) -> Inflater? {
         guard client.pointee.receiver.wantsInflater else { return nil }
-        if let own = client.pointee.details.context?.inflater { return own }
         if sharedInflater == nil { sharedInflater = Inflater(roomBytesKept: Shard.inflaterBytesKept) }
         return sharedInflater
     }

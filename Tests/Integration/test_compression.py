@@ -21,7 +21,8 @@ from support.packed import PackedWebSocket
 from support.sse import EventStream
 from support.ws import CONTINUATION, PING, TEXT, Refused, WebSocket, compress, encode, take_frame
 
-NONE = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+OURS = "permessage-deflate; server_no_context_takeover"
+NONE = OURS + "; client_no_context_takeover"
 PAD = "the provider answered with an error, and the request is tried again with the next one; " * 8
 
 
@@ -34,10 +35,11 @@ def rss(daemon):
 
 
 @pytest.mark.parametrize("offer, answer", [
-    ("permessage-deflate", NONE),
-    ("permessage-deflate; client_max_window_bits", NONE),
-    ("permessage-deflate; server_max_window_bits=10", NONE + "; server_max_window_bits=10"),
-    ("permessage-deflate; server_max_window_bits=7, permessage-deflate; server_max_window_bits=8", NONE + "; server_max_window_bits=8"),
+    ("permessage-deflate", OURS),
+    ("permessage-deflate; client_max_window_bits", OURS),
+    ("permessage-deflate; server_max_window_bits=10", OURS + "; server_max_window_bits=10"),
+    ("permessage-deflate; server_max_window_bits=7, permessage-deflate; server_max_window_bits=8", OURS + "; server_max_window_bits=8"),
+    ("permessage-deflate; client_max_window_bits=9", OURS + "; client_max_window_bits=9"),
     ("x-other; a=b, permessage-deflate; client_no_context_takeover", NONE),
     ("permessage-deflate; unknown", None), ("x-other", None), ("permessage-deflate; server_max_window_bits", None),
 ])
@@ -281,8 +283,9 @@ def test_contexts_have_a_limit(start):
     wait_until(lambda: scrape(daemon.port)("compression_context_bytes") == 0, "the memory is given back")
 
 
-def test_what_clients_send_may_refer_to_what_they_sent(start):
-    daemon = start({"compression": {"context_takeover": True}})
+@pytest.mark.parametrize("context", [False, True], ids=["shared", "context"])
+def test_what_clients_send_may_refer_to_what_they_sent(start, context):
+    daemon = start({"compression": {"context_takeover": context}})
     with WebSocket(daemon.port, "/ws", deflate="permessage-deflate") as client:
         stream = zlib.compressobj(9, zlib.DEFLATED, -15)
         sizes = []
@@ -293,6 +296,45 @@ def test_what_clients_send_may_refer_to_what_they_sent(start):
             client.send_frame(TEXT, payload, rsv=4)
             assert client.receive()["id"].startswith(f"{n} ")
         assert sizes[1] < sizes[0] / 2
+
+
+@pytest.mark.parametrize("window", range(9, 16))
+def test_contexts_of_clients_stay_apart(daemon, rng, window):
+    """One decompressor serves all of them: what they refer to is their own, as far back as their windows reach."""
+    offer = "permessage-deflate" if window == 15 else f"permessage-deflate; client_max_window_bits={window}"
+    clients = [WebSocket(daemon.port, "/ws", deflate=offer) for _ in range(6)]
+    streams = [zlib.compressobj(rng.randint(1, 9), zlib.DEFLATED, -window) for _ in clients]
+    words = [base64.b64encode(rng.randbytes(rng.randint(3, 300))).decode() for _ in range(40)]
+    for n in range(200):
+        at = rng.randrange(len(clients))
+        name = f"{at} {n} " + " ".join(rng.choices(words, k=rng.randint(1, 60)))
+        message = json.dumps({"type": "ping", "id": name}).encode()
+        if rng.random() < 0.1:
+            clients[at].send(message)
+        else:
+            stream = streams[at]
+            payload = stream.compress(message) + stream.flush(rng.choice((zlib.Z_SYNC_FLUSH, zlib.Z_FULL_FLUSH)))
+            clients[at].send_frame(TEXT, payload[:-4], rsv=4)
+        assert clients[at].receive()["id"] == name
+    for client in clients:
+        client.sock.close()
+
+
+def test_without_memory_messages_of_clients_stand_for_themselves(start):
+    daemon = start({"compression": {"context_max_bytes": 40_000}})
+    with WebSocket(daemon.port, "/ws", deflate="permessage-deflate; client_max_window_bits") as first, \
+            WebSocket(daemon.port, "/ws", deflate="permessage-deflate; client_max_window_bits") as second, \
+            WebSocket(daemon.port, "/ws", deflate="permessage-deflate; client_max_window_bits=12") as small, \
+            WebSocket(daemon.port, "/ws", deflate="permessage-deflate; client_no_context_takeover") as modest:
+        assert (first.agreed, second.agreed, small.agreed, modest.agreed) == (OURS, NONE, OURS + "; client_max_window_bits=12", NONE)
+        page = scrape(daemon.port)
+        assert page("compression_contexts") == 0 and page("compression_context_bytes") == 32_768 + 4096
+        assert page("refusals_total", reason="compression_contexts") == 1
+        for client in (second, modest):
+            for payload in ("f248cdc9c90700", "f200110000"):
+                client.send_frame(TEXT, bytes.fromhex(payload), rsv=4)
+            assert client.receive_close()[1] == 1007
+    wait_until(lambda: scrape(daemon.port)("compression_context_bytes") == 0, "the memory is given back")
 
 
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
@@ -322,9 +364,10 @@ def test_an_answer_before_the_handshake_stays_what_it_is(start, tmp_path, over_t
     sock.close()
 
 
-def test_room_for_messages_is_given_back(start):
+@pytest.mark.parametrize("context", [False, True], ids=["shared", "context"])
+def test_room_for_messages_is_given_back(start, context):
     """What a long message of a client with a context took is not kept while the client is silent."""
-    daemon = start({"compression": {"context_takeover": True}, "websocket": {"max_message_bytes": 4_194_304}})
+    daemon = start({"compression": {"context_takeover": context}, "websocket": {"max_message_bytes": 4_194_304}})
     message = compress(b" " * 4_000_000 + b'{"type":"ping","id":1}')
     clients = [WebSocket(daemon.port, "/ws", deflate="permessage-deflate") for _ in range(40)]
     before = rss(daemon)
@@ -355,7 +398,7 @@ BOMB = compress(bytes(10_000_000))
     ("all bits", [(TEXT, compress(b"a"), 7)], 1002),
 ])
 def test_attacks_end_with_their_code(daemon, name, frames, code):
-    with WebSocket(daemon.port, "/ws", deflate="permessage-deflate") as client:
+    with WebSocket(daemon.port, "/ws", deflate="permessage-deflate; client_no_context_takeover") as client:
         for opcode, payload, bits in frames:
             client.send_frame(opcode, payload, rsv=bits)
         assert client.receive_close()[1] == code, name

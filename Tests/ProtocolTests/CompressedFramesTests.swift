@@ -11,7 +11,7 @@ import Testing
     private func receive(_ bytes: [UInt8], cuts: [Int] = [], max: Int = 65_536, accepts: Bool = true, keepsContext: Bool = false) throws -> [Seen] {
         let inflater = try #require(Inflater())
         var receiver = FrameReceiver(messageBytesMax: max, acceptsBinary: true)
-        if accepts { receiver.acceptCompressed(keepsContext: keepsContext) }
+        if accepts { receiver.acceptCompressed(keepsContext ? InflateWindow(bits: 15) : nil) }
         var seen: [Seen] = []
         for range in pieces(bytes.count, cuts) {
             var piece = Array(bytes[range])

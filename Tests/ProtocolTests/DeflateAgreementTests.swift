@@ -11,38 +11,43 @@ import Testing
         return try DeflateAgreement.reach(head, policy)
     }
 
-    private static let none = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+    private static let ours = "permessage-deflate; server_no_context_takeover"
 
+    /// Offers, and what is behind `ours` in the answer.
     @Test(arguments: [
-        ("permessage-deflate", none, 15),
+        ("permessage-deflate", "", 15, 15),
         // What browsers, and Python's websockets and aiohttp, offer.
-        ("permessage-deflate; client_max_window_bits", none, 15),
-        ("permessage-deflate; client_max_window_bits=15", none, 15),
-        ("permessage-deflate; server_max_window_bits=12; client_max_window_bits=12", none + "; server_max_window_bits=12; client_max_window_bits=12", 12),
-        ("permessage-deflate; client_max_window_bits=9", none + "; client_max_window_bits=9", 15),
-        ("permessage-deflate; client_max_window_bits=8", none + "; client_max_window_bits=8", 15),
-        ("permessage-deflate;server_no_context_takeover;client_no_context_takeover", none, 15),
-        ("permessage-deflate; server_max_window_bits=15", none + "; server_max_window_bits=15", 15),
-        ("permessage-deflate; server_max_window_bits=9", none + "; server_max_window_bits=9", 9),
-        ("permessage-deflate; server_max_window_bits=8", none + "; server_max_window_bits=8", 9),
-        ("permessage-deflate ; server_max_window_bits = \"10\" ", none + "; server_max_window_bits=10", 10),
-        (#"permessage-deflate; server_max_window_bits="1\0""#, none + "; server_max_window_bits=10", 10),
+        ("permessage-deflate; client_max_window_bits", "", 15, 15),
+        ("permessage-deflate; client_max_window_bits=15", "", 15, 15),
+        ("permessage-deflate; server_max_window_bits=12; client_max_window_bits=12", "; server_max_window_bits=12; client_max_window_bits=12", 12, 12),
+        ("permessage-deflate; client_max_window_bits=9", "; client_max_window_bits=9", 15, 9),
+        ("permessage-deflate; client_max_window_bits=8", "; client_max_window_bits=8", 15, 9),
+        ("permessage-deflate;server_no_context_takeover;client_no_context_takeover", "", 15, 15),
+        ("permessage-deflate; client_no_context_takeover; client_max_window_bits=10", "; client_max_window_bits=10", 15, 10),
+        ("permessage-deflate; server_max_window_bits=15", "; server_max_window_bits=15", 15, 15),
+        ("permessage-deflate; server_max_window_bits=9", "; server_max_window_bits=9", 9, 15),
+        ("permessage-deflate; server_max_window_bits=8", "; server_max_window_bits=8", 9, 15),
+        ("permessage-deflate ; server_max_window_bits = \"10\" ", "; server_max_window_bits=10", 10, 15),
+        (#"permessage-deflate; server_max_window_bits="1\0""#, "; server_max_window_bits=10", 10, 15),
         // Of several the first that can be taken.
-        ("permessage-bzip2, permessage-deflate", none, 15),
-        ("permessage-deflate; server_max_window_bits=16, permessage-deflate; server_max_window_bits=11", none + "; server_max_window_bits=11", 11),
-        ("permessage-deflate; server_max_window_bits=11, permessage-deflate", none + "; server_max_window_bits=11", 11),
-        (",, permessage-deflate ,", none, 15),
+        ("permessage-bzip2, permessage-deflate", "", 15, 15),
+        ("permessage-deflate; server_max_window_bits=16, permessage-deflate; server_max_window_bits=11", "; server_max_window_bits=11", 11, 15),
+        ("permessage-deflate; server_max_window_bits=11, permessage-deflate", "; server_max_window_bits=11", 11, 15),
+        (",, permessage-deflate ,", "", 15, 15),
     ])
-    func shared(offer: String, answer: String, window: Int) throws {
-        let agreement = try #require(try reach([offer], .init()))
-        #expect(agreement.answer == answer)
-        #expect(agreement.serverWindow == window)
-        #expect(!agreement.serverKeepsContext && !agreement.clientKeepsContext)
+    func shared(offer: String, rest: String, window: Int, clientWindow: Int) throws {
+        for takesContext in [true, false] {
+            let keeps = takesContext && !offer.contains("client_no_context_takeover")
+            let agreement = try #require(try reach([offer], .init(takesContext: takesContext)))
+            #expect(agreement.answer == DeflateAgreementTests.ours + (keeps ? "" : "; client_no_context_takeover") + rest)
+            #expect(agreement.serverWindow == window && agreement.clientWindow == clientWindow)
+            #expect(!agreement.serverKeepsContext && agreement.clientKeepsContext == keeps)
+        }
         #expect(try reach([offer], nil) == nil, "where nothing is compressed")
     }
 
     @Test func fieldsAreOneList() throws {
-        #expect(try reach(["foo; bar=1", "permessage-deflate"], .init())?.answer == DeflateAgreementTests.none)
+        #expect(try reach(["foo; bar=1", "permessage-deflate"], .init())?.answer == DeflateAgreementTests.ours)
         #expect(try reach([], .init()) == nil)
         #expect(try reach([""], .init()) == nil)
     }

@@ -12,9 +12,9 @@ import Testing
         case tooLong, garbage
     }
 
-    private func inflate(_ inflater: Inflater, _ payload: [UInt8], max: Int = 65_536, keepsContext: Bool = false) -> Result? {
+    private func inflate(_ inflater: Inflater, _ payload: [UInt8], max: Int = 65_536, _ window: InflateWindow? = nil) -> Result? {
         // In memory of its exact size, so that a sanitizer sees what is read beyond it.
-        let outcome = payload.withUnsafeBytes { inflater.inflate($0, bytesMax: max, keepsContext: keepsContext) }
+        let outcome = payload.withUnsafeBytes { inflater.inflate($0, bytesMax: max, window: window) }
         switch outcome {
         case .message(let bytes): return .message(Array(bytes))
         case .tooLong: return .tooLong
@@ -47,18 +47,40 @@ import Testing
     /// RFC 7692 §7.2.3.2: the second refers to the first.
     @Test func contextOfTheSpecification() throws {
         let inflater = try #require(Inflater())
-        #expect(inflate(inflater, hex("f2 48 cd c9 c9 07 00"), keepsContext: true) == .message(DeflateTests.hello))
-        #expect(inflate(inflater, hex("f2 00 11 00 00"), keepsContext: true) == .message(DeflateTests.hello))
-        // Whose context was given up has nothing to refer to.
+        let window = InflateWindow(bits: 15)
+        #expect(inflate(inflater, hex("f2 48 cd c9 c9 07 00"), window) == .message(DeflateTests.hello))
+        #expect(inflate(inflater, hex("f2 00 11 00 00"), window) == .message(DeflateTests.hello))
+        // Who keeps none has nothing to refer to, and leaves nothing to others.
         #expect(inflate(inflater, hex("f2 48 cd c9 c9 07 00")) == .message(DeflateTests.hello))
         #expect(inflate(inflater, hex("f2 00 11 00 00")) == .garbage)
+        #expect(inflate(inflater, hex("f2 00 11 00 00"), window) == .message(DeflateTests.hello))
+        #expect(inflate(inflater, hex("f2 00 11 00 00"), InflateWindow(bits: 15)) == .garbage)
     }
 
     /// A final block ends no context.
     @Test func contextOverFinalBlocks() throws {
         let inflater = try #require(Inflater())
-        #expect(inflate(inflater, hex("f3 48 cd c9 c9 07 00 00"), keepsContext: true) == .message(DeflateTests.hello))
-        #expect(inflate(inflater, hex("f2 00 11 00 00"), keepsContext: true) == .message(DeflateTests.hello))
+        let window = InflateWindow(bits: 15)
+        #expect(inflate(inflater, hex("f3 48 cd c9 c9 07 00 00"), window) == .message(DeflateTests.hello))
+        #expect(inflate(inflater, hex("f2 00 11 00 00"), window) == .message(DeflateTests.hello))
+    }
+
+    /// The end of everything that was kept, in no more memory than that takes.
+    @Test(arguments: testSeeds(3))
+    func windows(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        for bits in 7...16 {
+            let window = InflateWindow(bits: bits)
+            #expect(window.bytesMax == 1 << min(max(bits, 8), 15) && window.allocatedBytes == 0)
+            var all: [UInt8] = []
+            for _ in 0..<60 {
+                let message = generator.bytes(generator.int(0...(generator.chance(10) ? 70_000 : 400)))
+                all += message
+                #expect(message.withUnsafeBytes { window.keep($0) })
+                #expect(Array(window.bytes) == all.suffix(window.bytesMax), "\(bits) bits, seed \(seed)")
+                #expect(window.allocatedBytes <= min(window.bytesMax, max(256, 2 * all.count)))
+            }
+        }
     }
 
     private static func texts(_ generator: inout SeededGenerator) -> [[UInt8]] {
@@ -95,14 +117,14 @@ import Testing
             let deflater = try #require(Deflater(window: 9, level: level, memoryLevel: 8))
             let stream = try #require(Deflater(window: 9, level: level, memoryLevel: 8))
             let inflater = try #require(Inflater(window: 8))
-            let streamed = try #require(Inflater(window: 8))
+            let window = InflateWindow(bits: 8)
             for distance in 240...265 {
                 var generator = SeededGenerator(seed: UInt64(distance))
                 let message = Array(repeating: generator.bytes(distance), count: 6).flatMap { $0 }
                 #expect(inflate(inflater, try #require(compress(deflater, message))) == .message(message), "level \(level), distance \(distance)")
                 var payload: [UInt8] = []
                 message.withUnsafeBytes { stream.append($0, to: &payload) }
-                #expect(inflate(streamed, payload, keepsContext: true) == .message(message), "level \(level), distance \(distance)")
+                #expect(inflate(inflater, payload, window) == .message(message), "level \(level), distance \(distance)")
             }
         }
     }
@@ -113,12 +135,15 @@ import Testing
         var generator = SeededGenerator(seed: seed)
         for (window, memoryLevel) in [(9, 1), (12, 5), (15, 9)] {
             let deflater = try #require(Deflater(window: window, level: 6, memoryLevel: memoryLevel))
-            let inflater = try #require(Inflater(window: window))
+            let inflater = try #require(Inflater())
+            let before = InflateWindow(bits: window)
             for message in DeflateTests.texts(&generator) + DeflateTests.texts(&generator) + [[], [], [1]] {
                 var payload: [UInt8] = [7]
                 message.withUnsafeBytes { deflater.append($0, to: &payload) }
                 #expect(payload.removeFirst() == 7 && !payload.isEmpty)
-                #expect(inflate(inflater, payload, max: 70_000, keepsContext: true) == .message(message), "seed \(seed), \(message.count) bytes")
+                #expect(inflate(inflater, payload, max: 70_000, before) == .message(message), "seed \(seed), \(message.count) bytes")
+                #expect(before.allocatedBytes <= 1 << window)
+                #expect(inflate(inflater, hex("f2 48 cd c9 c9 07 00")) == .message(DeflateTests.hello), "others in between")
             }
         }
     }
@@ -170,9 +195,10 @@ import Testing
         samples += [hex("f2 48 cd c9 c9 07 00"), hex("00 05 00 fa ff 48 65 6c 6c 6f 00"), hex("f3 48 cd c9 c9 07 00 00"), generator.bytes(300), []]
         samples.append(try #require(compress(deflater, [UInt8](repeating: 0, count: 1_000_000), room: 20_000)))
         let inflater = try #require(Inflater())
+        let window = InflateWindow(bits: 10)
         let finding = fuzz(samples) { input, generator in
             let max = generator.int(0...3000)
-            switch inflate(inflater, input, max: max, keepsContext: generator.chance(30)) {
+            switch inflate(inflater, input, max: max, generator.chance(30) ? window : nil) {
             case nil: return "out of memory"
             case .message(let bytes) where bytes.count > max: return "\(bytes.count) bytes of \(max)"
             default: break

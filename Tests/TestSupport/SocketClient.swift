@@ -41,6 +41,7 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
     /// Data frames that came compressed.
     public private(set) var compressedFrames = 0
     private let inflater = Inflater()
+    private let window = InflateWindow(bits: 15)
 
     public init(owning descriptor: Int32) { self.descriptor = descriptor }
     deinit { end() }
@@ -306,9 +307,9 @@ public final class SocketClient: @unchecked Sendable {  // Sendable so that a te
 
     private func decompressed(_ payload: [UInt8]) throws -> [UInt8] {
         compressedFrames += 1
-        let keepsContext = deflate?.contains("server_no_context_takeover") == false
+        let window = deflate?.contains("server_no_context_takeover") == false ? window : nil
         return try payload.withUnsafeBytes { payload in
-            guard case .message(let bytes)? = inflater?.inflate(payload, bytesMax: 16_777_216, keepsContext: keepsContext) else {
+            guard case .message(let bytes)? = inflater?.inflate(payload, bytesMax: 16_777_216, window: window) else {
                 throw TestFailure("a frame that does not decompress")
             }
             return Array(bytes)

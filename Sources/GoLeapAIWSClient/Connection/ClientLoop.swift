@@ -233,7 +233,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         outbox = []
         if let compression = opened.compression {
             inflater = Inflater(window: compression.serverWindow, roomBytesKept: ClientLoop.inflaterBytesKept)
-            receiver.acceptCompressed(keepsContext: compression.serverKeepsContext)
+            receiver.acceptCompressed(compression.serverKeepsContext ? InflateWindow(bits: compression.serverWindow) : nil)
         }
         perform(machine.opened(tlsVersion: opened.link.tlsVersion, token: opened.token))
         var rest = opened.rest

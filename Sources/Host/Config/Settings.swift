@@ -134,7 +134,7 @@ public struct Settings: Sendable, Equatable {
         public var enabled = true
         public var thresholdBytes = 512
         public var contextTakeover = false
-        /// Of the compressors and decompressors that clients have of their own.
+        /// Of the compressors that clients have of their own, and of what these are asked to keep to.
         public var windowBits = 12
         public var memoryLevel = 5
         public var contextMaxBytes = 67_108_864

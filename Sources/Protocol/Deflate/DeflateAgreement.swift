@@ -15,13 +15,17 @@ public struct DeflateAgreement: Equatable, Sendable {
 
     /// What we are ready to do.
     public struct Policy: Equatable, Sendable {
-        /// Compressors and decompressors of a client's own.
+        /// Our messages may refer to those before: a compressor of the client's own.
         public var keepsContext: Bool
-        /// Most bits of their windows, 9 to 15. What is compressed for many at once takes no memory of any of them, and keeps to what it was asked.
+        /// The client's messages may, unless it says that they do not: the end of what came is kept.
+        public var takesContext: Bool
+        /// Where we keep context: most bits of the windows, 9 to 15. What is compressed for many at once takes no memory of any of them, and keeps to what
+        /// it was asked.
         public var windowMax: Int
 
-        public init(keepsContext: Bool = false, windowMax: Int = 15) {
+        public init(keepsContext: Bool = false, takesContext: Bool = true, windowMax: Int = 15) {
             self.keepsContext = keepsContext
+            self.takesContext = takesContext
             self.windowMax = windowMax
         }
     }
@@ -42,9 +46,9 @@ public struct DeflateAgreement: Equatable, Sendable {
 
     private init(_ wishes: Wishes, _ policy: Policy) {
         serverKeepsContext = policy.keepsContext && !wishes.serverKeepsNone
-        clientKeepsContext = policy.keepsContext && !wishes.clientKeepsNone
+        clientKeepsContext = policy.takesContext && !wishes.clientKeepsNone
         answer = "permessage-deflate"
-        // Where we need not, it is said all the same: the client can do without a window, too.
+        // Where we need not, it is said all the same: the other end can do without a window, too.
         if !serverKeepsContext { answer += "; server_no_context_takeover" }
         if !clientKeepsContext { answer += "; client_no_context_takeover" }
         let asked = wishes.serverWindow ?? 15
@@ -53,8 +57,8 @@ public struct DeflateAgreement: Equatable, Sendable {
         if wishes.serverWindow != nil { answer += "; server_max_window_bits=\(used)" }
         serverWindow = max(used, Deflater.windows.lowerBound)
         clientWindow = wishes.clientWindow ?? 15
-        // It costs memory only where it is kept, and can be asked only of who has said that it understands.
-        if clientKeepsContext, wishes.takesClientWindow { clientWindow = min(clientWindow, policy.windowMax) }
+        // Can be asked only of who has said that it understands.
+        if policy.keepsContext, clientKeepsContext, wishes.takesClientWindow { clientWindow = min(clientWindow, policy.windowMax) }
         // RFC 7692 §7.1.2.2: without it, the client could use all of 15; some clients fail where their own number is not repeated.
         if clientWindow < 15 { answer += "; client_max_window_bits=\(clientWindow)" }
         // zlib makes 9 of 8, and so do most who use it.

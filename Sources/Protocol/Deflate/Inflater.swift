@@ -5,7 +5,8 @@ import Glibc
 
 /// A decompressor of zlib, with the room for one message.
 ///
-/// Not thread safe: used by its owner only. It takes its window, and room for what comes, when the first message comes; `giveBack` lets go of room.
+/// Not thread safe: used by its owner only, for as many peers as it likes: what messages refer to is in the peer's `InflateWindow`. It takes its own
+/// window, and room for what comes, when the first message comes; `giveBack` lets go of room.
 public final class Inflater: @unchecked Sendable {  // Sendable because it alone owns what its pointers point to, and its owner is one at a time.
     public enum Outcome {
         /// The message; valid until the next call.
@@ -17,7 +18,6 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
         case outOfMemory
     }
 
-    /// What a message may refer to.
     private let stream: UnsafeMutablePointer<z_stream>
     private var room: UnsafeMutableRawPointer?
     private var roomBytes = 0
@@ -44,22 +44,24 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
         free(room)
     }
 
-    /// Memory that one takes, as zlib.h tells it, the room for its message aside.
-    public static func memoryBytes(window: Int) -> Int { (1 << window) + 7168 }
-
     /// Decompresses a message.
     ///
     /// - Parameters:
     ///   - payload: as it came, without the four bytes that RFC 7692 §7.2.1 takes off.
     ///   - bytesMax: the most that it may become; never is more than this made of it, and one byte.
-    ///   - keepsContext: it may refer to the messages before.
-    public func inflate(_ payload: UnsafeRawBufferPointer, bytesMax: Int, keepsContext: Bool) -> Outcome {
+    ///   - window: of the messages before, to which this one may refer, and is added; nil for one that stands for itself.
+    public func inflate(_ payload: UnsafeRawBufferPointer, bytesMax: Int, window: InflateWindow? = nil) -> Outcome {
         defer {
             stream.pointee.next_in = nil
             stream.pointee.next_out = nil
         }
-        if !keepsContext, inflateReset(stream) != Z_OK { return .garbage }
+        if inflateReset(stream) != Z_OK { return .garbage }
         giveBack()
+        if let before = window?.bytes, let start = before.baseAddress,
+            inflateSetDictionary(stream, start.assumingMemoryBound(to: UInt8.self), UInt32(before.count)) != Z_OK
+        {
+            return .outOfMemory
+        }
         var count = 0
         // An empty message of a stream is nothing at all with some compressors, though RFC 7692 §7.2.3.6 wants a byte.
         if payload.isEmpty { return .message(UnsafeRawBufferPointer(start: nil, count: 0)) }
@@ -76,7 +78,9 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
             // 128: at the end of a block, and of a byte (zlib.h, on data_type). A message that is cut short is elsewhere.
             guard stream.pointee.data_type & 0xFF == 128 else { return .garbage }
         }
-        return .message(UnsafeRawBufferPointer(start: room, count: count))
+        let message = UnsafeRawBufferPointer(start: room, count: count)
+        if let window, !window.keep(message) { return .outOfMemory }
+        return .message(message)
     }
 
     /// The newest message is not needed any more: its room is given back, but for what is kept.

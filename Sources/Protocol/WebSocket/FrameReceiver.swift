@@ -35,9 +35,9 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private let fragmentsMax: UInt32
     private let accepted: Kinds
     private let isMasked: Bool
-    /// Whether compressed messages were agreed upon, and whether they may refer to those before.
+    /// Whether compressed messages were agreed upon, and what they may refer to.
     private var acceptsCompressed = false
-    private var keepsContext = false
+    private var window: InflateWindow?
     private var isFinished = false
 
     // The header of the next frame, as far as it has come.
@@ -86,10 +86,10 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     }
 
     /// From now on compressed messages are taken (RFC 7692).
-    /// - Parameter keepsContext: they may refer to those before: `next` is always given the same inflater, and nobody else uses it.
-    public mutating func acceptCompressed(keepsContext: Bool) {
+    /// - Parameter window: they may refer to those before; nil where each stands for itself.
+    public mutating func acceptCompressed(_ window: InflateWindow?) {
         acceptsCompressed = true
-        self.keepsContext = keepsContext
+        self.window = window
     }
 
     /// Whether it takes compressed messages, and so wants an inflater.
@@ -111,7 +111,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// Takes from `input`, advancing it and unmasking in place, up to the next thing that happened.
     ///
     /// A message that came in one frame and in one piece is handed over where it lies; others are put together.
-    /// - Parameter inflater: where compressed messages were agreed upon. It may serve many receivers, but where context is kept.
+    /// - Parameter inflater: where compressed messages were agreed upon. It may serve many receivers.
     /// - Returns: nil when `input` is used up. Call until then.
     /// - Complexity: O(bytes taken), amortised, however the bytes are cut.
     public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil) -> Action? {
@@ -229,7 +229,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?) -> Action {
         guard let inflater else { return fail(.internalError, "out of memory") }
-        switch inflater.inflate(payload, bytesMax: messageBytesMax, keepsContext: keepsContext) {
+        switch inflater.inflate(payload, bytesMax: messageBytesMax, window: window) {
         case .message(let bytes):
             if kind == .text, !UTF8Validator.isValid(bytes) { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
             return .message(kind, bytes)

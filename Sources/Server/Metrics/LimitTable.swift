@@ -57,8 +57,8 @@ extension Refusal {
         case .messageBytes: line("one message of a client", .setting("websocket.max_message_bytes"), "close 1009")
         case .compressionContexts:
             line(
-                "memory of compressors that clients have of their own", .setting("compression.context_max_bytes"),
-                "served by those that all share")
+                "memory of clients' own for compression", .setting("compression.context_max_bytes"),
+                "compression without context, both ways")
         case .replayRunning: line("replays of one client", .constant("1"), "`rate_limited`")
         case .subscriptionChanges:
             line("changes of a subscription that wait for events before them", .constant("16"), "`rate_limited`")

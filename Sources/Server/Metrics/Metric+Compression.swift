@@ -34,10 +34,10 @@ extension Metric {
         gauge(
             "compression_contexts", "Clients that have compressors of their own.",
             reading: "0 unless compression.context_takeover is set."
-        ) { .level(Int64($0.hub.contexts.clients)) },
+        ) { .level(Int64($0.hub.contexts.compressors)) },
         gauge(
-            "compression_context_bytes", unit: "bytes", "Memory that these were given.",
-            reading: "At limit{name=\"compression_context_bytes\"} further clients share what serves all."
+            "compression_context_bytes", unit: "bytes", "Memory that is set aside for these, and for what the messages of clients refer to, at most 32 KiB each.",
+            reading: "At limit{name=\"compression_context_bytes\"} the messages of further clients, and ours to them, stand each for itself."
         ) { .level(Int64($0.hub.contexts.bytes)) },
     ]
 }
