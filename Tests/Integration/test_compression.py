@@ -116,6 +116,22 @@ def test_client_of_aiohttp(daemon):
     asyncio.run(talk())
 
 
+def test_client_of_tornado(daemon):
+    """It keeps its context whatever is answered."""
+    import tornado.websocket
+
+    async def talk():
+        client = await tornado.websocket.websocket_connect(f"ws://127.0.0.1:{daemon.port}/ws/logs", compression_options={})
+        for n in range(50):
+            await asyncio.to_thread(publish, daemon.port, "logs", "log", event(n))
+            assert json.loads(await asyncio.wait_for(client.read_message(), PATIENCE))["data"] == event(n)
+            await client.write_message(json.dumps({"type": "ping", "id": f"{n} " + "z" * 1000}))
+            assert json.loads(await asyncio.wait_for(client.read_message(), PATIENCE))["id"] == f"{n} " + "z" * 1000
+        client.close()
+
+    asyncio.run(talk())
+
+
 def test_chromium(daemon, tmp_path):
     browser = Browser(tmp_path)
     try:
