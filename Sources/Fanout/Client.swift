@@ -137,7 +137,7 @@ final class ClientDetails {
     var tls: TLSConnection?
     /// What the log says of TLS, once the handshake is over: `TLS 1.3`.
     var transport = ""
-    /// Its own compressor, and the count of what its messages may refer to; nil where there is neither.
+    /// Its own compressor, and what its messages may refer to; nil where there is neither.
     var context: ClientContext?
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?

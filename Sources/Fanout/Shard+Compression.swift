@@ -12,6 +12,8 @@ import Protocol
 final class ClientContext {
     /// Nil where our messages are compressed for all alike.
     let deflater: Deflater?
+    /// Of what it sends; nil where its messages stand each for itself.
+    let window: InflateWindow?
     private let place: ContextPlace?
 
     /// - Returns: nil without memory.
@@ -21,6 +23,7 @@ final class ClientContext {
         deflater =
             deflate.serverKeepsContext
             ? Deflater(window: deflate.serverWindow, level: ClientContext.level, memoryLevel: limits.contextMemoryLevel) : nil
+        window = deflate.clientKeepsContext ? InflateWindow(bits: deflate.clientWindow) : nil
         if deflate.serverKeepsContext && deflater == nil { return nil }
     }
 
@@ -33,7 +36,7 @@ extension Shard {
     func beginCompression(_ index: UInt32, _ agreed: AgreedCompression?) -> Bool {
         guard let agreed else { return true }
         let client = client(index)
-        client.pointee.receiver.acceptCompressed(agreed.deflate.clientKeepsContext ? InflateWindow(bits: agreed.deflate.clientWindow) : nil)
+        client.pointee.receiver.acceptCompressed()
         guard agreed.place != nil else { return true }
         guard let context = ClientContext(agreed, limits.compression) else { return false }
         client.pointee.details.context = context

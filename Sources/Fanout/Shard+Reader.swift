@@ -396,7 +396,7 @@ extension Shard {
                 client.pointee.details.pausedInput = Array(rest)
                 return
             }
-            guard let action = client.pointee.receiver.next(&rest, inflater(for: client)) else { return }
+            guard let action = client.pointee.receiver.next(&rest, inflater(for: client), client.pointee.details.context?.window) else { return }
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)

@@ -10,14 +10,15 @@ import Testing
 
     private func receive(_ bytes: [UInt8], cuts: [Int] = [], max: Int = 65_536, accepts: Bool = true, keepsContext: Bool = false) throws -> [Seen] {
         let inflater = try #require(Inflater())
+        let window = keepsContext ? InflateWindow(bits: 15) : nil
         var receiver = FrameReceiver(messageBytesMax: max, acceptsBinary: true)
-        if accepts { receiver.acceptCompressed(keepsContext ? InflateWindow(bits: 15) : nil) }
+        if accepts { receiver.acceptCompressed() }
         var seen: [Seen] = []
         for range in pieces(bytes.count, cuts) {
             var piece = Array(bytes[range])
             piece.withUnsafeMutableBytes { buffer in
                 var input = buffer
-                while let action = receiver.next(&input, inflater) {
+                while let action = receiver.next(&input, inflater, window) {
                     switch action {
                     case .message(.text, let text): seen.append(.text(String(decoding: text, as: UTF8.self)))
                     case .message(_, let bytes): seen.append(.binary(Array(bytes)))

@@ -64,6 +64,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private var receiver: FrameReceiver
     /// Where the daemon compresses.
     private var inflater: Inflater?
+    private var window: InflateWindow?
     private var outbox: [UInt8] = []
     private var hasMore = false
     /// A connection that was closed in order: what still comes is read, so that our close frame arrives.
@@ -229,11 +230,12 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
     private func open(_ opened: Opened) {
         link = opened.link
         receiver = ClientLoop.receiver(options.encoding)
-        inflater = nil
+        (inflater, window) = (nil, nil)
         outbox = []
         if let compression = opened.compression {
             inflater = Inflater(window: compression.serverWindow, roomBytesKept: ClientLoop.inflaterBytesKept)
-            receiver.acceptCompressed(compression.serverKeepsContext ? InflateWindow(bits: compression.serverWindow) : nil)
+            window = compression.serverKeepsContext ? InflateWindow(bits: compression.serverWindow) : nil
+            receiver.acceptCompressed()
         }
         perform(machine.opened(tlsVersion: opened.link.tlsVersion, token: opened.token))
         var rest = opened.rest
@@ -263,7 +265,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     private func take(_ bytes: UnsafeMutableRawBufferPointer) {
         var rest = bytes
-        while link != nil, let action = receiver.next(&rest, inflater) {
+        while link != nil, let action = receiver.next(&rest, inflater, window) {
             switch action {
             case .message(_, let message):
                 // What is no message of the protocol is left aside, as a daemon may be newer than its clients.

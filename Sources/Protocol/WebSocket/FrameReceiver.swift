@@ -35,9 +35,8 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private let fragmentsMax: UInt32
     private let accepted: Kinds
     private let isMasked: Bool
-    /// Whether compressed messages were agreed upon, and what they may refer to.
+    /// Whether compressed messages were agreed upon.
     private var acceptsCompressed = false
-    private var window: InflateWindow?
     private var isFinished = false
 
     // The header of the next frame, as far as it has come.
@@ -86,11 +85,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     }
 
     /// From now on compressed messages are taken (RFC 7692).
-    /// - Parameter window: they may refer to those before; nil where each stands for itself.
-    public mutating func acceptCompressed(_ window: InflateWindow?) {
-        acceptsCompressed = true
-        self.window = window
-    }
+    public mutating func acceptCompressed() { acceptsCompressed = true }
 
     /// Whether it takes compressed messages, and so wants an inflater.
     public var wantsInflater: Bool { acceptsCompressed }
@@ -111,10 +106,12 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// Takes from `input`, advancing it and unmasking in place, up to the next thing that happened.
     ///
     /// A message that came in one frame and in one piece is handed over where it lies; others are put together.
-    /// - Parameter inflater: where compressed messages were agreed upon. It may serve many receivers.
+    /// - Parameters:
+    ///   - inflater: where compressed messages were agreed upon. It may serve many receivers.
+    ///   - window: what they may refer to, this receiver's alone; nil where each stands for itself.
     /// - Returns: nil when `input` is used up. Call until then.
     /// - Complexity: O(bytes taken), amortised, however the bytes are cut.
-    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil) -> Action? {
+    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil, _ window: InflateWindow? = nil) -> Action? {
         releaseHandedOut(inflater)
         while !isFinished {
             if !isInPayload {
@@ -125,7 +122,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
                     if let action = begin(header) { return action }
                 }
             }
-            if let action = readPayload(&input, inflater) { return action }
+            if let action = readPayload(&input, inflater, window) { return action }
             if isInPayload { return nil }
         }
         input = UnsafeMutableRawBufferPointer(start: nil, count: 0)
@@ -195,7 +192,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     // MARK: payload
 
-    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater?) -> Action? {
+    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater?, _ window: InflateWindow?) -> Action? {
         let count = min(input.count, payloadBytesLeft)
         let piece = UnsafeMutableRawBufferPointer(rebasing: input[..<count])
         if isMasked { unmask(piece, key: key, offset: Int(keyOffset)) }
@@ -218,16 +215,16 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
             if messageOpcode == .text && !isCompressed && !utf8.isComplete { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
             let kind = messageOpcode
             messageOpcode = .continuation
-            if message.count == 0 { return isCompressed ? inflate(bytes, kind, inflater) : .message(kind, bytes) }
+            if message.count == 0 { return isCompressed ? inflate(bytes, kind, inflater, window) : .message(kind, bytes) }
             if !message.append(bytes, most: message.count + count) { return fail(.internalError, "out of memory") }
-            return isCompressed ? inflate(message.bytes, kind, inflater) : .message(kind, message.bytes)
+            return isCompressed ? inflate(message.bytes, kind, inflater, window) : .message(kind, message.bytes)
         }
         // The rest of this frame is announced, so doubling need not go beyond it; more fragments may go up to the limit.
         let most = isFinal ? message.count + count + payloadBytesLeft : messageMax
         return message.append(bytes, most: most) ? nil : fail(.internalError, "out of memory")
     }
 
-    private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?) -> Action {
+    private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?, _ window: InflateWindow?) -> Action {
         guard let inflater else { return fail(.internalError, "out of memory") }
         switch inflater.inflate(payload, bytesMax: messageBytesMax, window: window) {
         case .message(let bytes):
