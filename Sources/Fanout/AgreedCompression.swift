@@ -23,8 +23,10 @@ public struct CompressionLimits: Equatable, Sendable {
 /// What was agreed upon with a client that begins.
 public struct AgreedCompression: Sendable {
     public let deflate: DeflateAgreement
-    /// Counts the memory that the client may need for itself, until it is let go of; nil where that is nothing.
-    let place: ContextPlace?
+    /// Counts the client's compressor until it is let go of; nil without one.
+    let compressor: ContextPlace?
+    /// The same of what the client's messages may refer to.
+    let window: ContextPlace?
 }
 
 /// Memory for what messages refer to: of compressors that clients have of their own, and of the windows of what clients send. These take it as it is
@@ -38,35 +40,51 @@ public final class ContextMemory: Sendable {
     /// Clients that have compressors of their own.
     public var compressors: Int { counted.load(ordering: .relaxed) }
 
+    /// - Parameters:
+    ///   - compressorBytes: 0 for none; so is the other.
     /// - Returns: nil where `most` would be passed.
-    fileprivate func reserve(_ bytes: Int, withCompressor: Bool, most: Int) -> ContextPlace? {
+    fileprivate func reserve(compressorBytes: Int, windowBytes: Int, most: Int) -> (compressor: ContextPlace?, window: ContextPlace?)? {
+        let bytes = compressorBytes + windowBytes
         guard used.add(bytes, ordering: .relaxed).newValue <= most else {
             used.subtract(bytes, ordering: .relaxed)
             return nil
         }
-        if withCompressor { counted.add(1, ordering: .relaxed) }
-        return ContextPlace(bytes, withCompressor, of: self)
+        if compressorBytes > 0 { counted.add(1, ordering: .relaxed) }
+        return (
+            compressorBytes > 0 ? ContextPlace(compressorBytes, isCompressor: true, of: self) : nil,
+            windowBytes > 0 ? ContextPlace(windowBytes, isCompressor: false, of: self) : nil
+        )
     }
 
-    fileprivate func give(back bytes: Int, withCompressor: Bool) {
-        used.subtract(bytes, ordering: .relaxed)
-        if withCompressor { counted.subtract(1, ordering: .relaxed) }
+    /// Of a window whose place was handed over.
+    func giveBack(windowBytes: Int) { used.subtract(windowBytes, ordering: .relaxed) }
+
+    fileprivate func giveBack(compressorBytes: Int) {
+        used.subtract(compressorBytes, ordering: .relaxed)
+        counted.subtract(1, ordering: .relaxed)
     }
 }
 
 /// Counts one client's memory until it is let go of.
 final class ContextPlace: Sendable {
     private let bytes: Int
-    private let withCompressor: Bool
+    private let isCompressor: Bool
     private let memory: ContextMemory
+    private let isHandedOver = Atomic<Bool>(false)
 
-    fileprivate init(_ bytes: Int, _ withCompressor: Bool, of memory: ContextMemory) {
+    fileprivate init(_ bytes: Int, isCompressor: Bool, of memory: ContextMemory) {
         self.bytes = bytes
-        self.withCompressor = withCompressor
+        self.isCompressor = isCompressor
         self.memory = memory
     }
 
-    deinit { memory.give(back: bytes, withCompressor: withCompressor) }
+    deinit {
+        if isHandedOver.load(ordering: .relaxed) { return }
+        if isCompressor { memory.giveBack(compressorBytes: bytes) } else { memory.giveBack(windowBytes: bytes) }
+    }
+
+    /// From now on the caller counts the memory, and gives it back: thousands of clients have a window, and would each pay for this object.
+    func handOver() { isHandedOver.store(true, ordering: .relaxed) }
 }
 
 extension Hub {
@@ -77,15 +95,12 @@ extension Hub {
         let limits = limits.compression
         var policy = DeflateAgreement.Policy(keepsContext: limits.keepsContext, windowMax: limits.contextWindow)
         guard let deflate = try DeflateAgreement.reach(head, limits.isEnabled ? policy : nil) else { return nil }
-        let bytes =
-            (deflate.serverKeepsContext ? Deflater.memoryBytes(window: deflate.serverWindow, memoryLevel: limits.contextMemoryLevel) : 0)
-            + (deflate.clientKeepsContext ? InflateWindow.bytesMax(bits: deflate.clientWindow) : 0)
-        if bytes == 0 { return AgreedCompression(deflate: deflate, place: nil) }
-        if let place = contexts.reserve(bytes, withCompressor: deflate.serverKeepsContext, most: limits.contextBytesMax) {
-            return AgreedCompression(deflate: deflate, place: place)
-        }
+        let places = contexts.reserve(
+            compressorBytes: deflate.serverKeepsContext ? Deflater.memoryBytes(window: deflate.serverWindow, memoryLevel: limits.contextMemoryLevel) : 0,
+            windowBytes: deflate.clientKeepsContext ? InflateWindow.bytesMax(bits: deflate.clientWindow) : 0, most: limits.contextBytesMax)
+        if let places { return AgreedCompression(deflate: deflate, compressor: places.compressor, window: places.window) }
         refusals.add(.compressionContexts)
         (policy.keepsContext, policy.takesContext) = (false, false)
-        return try DeflateAgreement.reach(head, policy).map { AgreedCompression(deflate: $0, place: nil) }
+        return try DeflateAgreement.reach(head, policy).map { AgreedCompression(deflate: $0, compressor: nil, window: nil) }
     }
 }

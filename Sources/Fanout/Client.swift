@@ -125,6 +125,8 @@ final class ClientDetails {
     var awaiting: AwaitedUpgrade?
     /// A token of it is being looked at.
     var isAuthenticating = false
+    /// Of what its messages may refer to, counted in `Hub.contexts`; 0 where they stand each for itself.
+    var windowBits: UInt8 = 0
     /// What it is still to be given from history; nil while it keeps up.
     var backlog: Backlog?
     /// Lost events that are to be told before anything else comes from history.
@@ -137,7 +139,7 @@ final class ClientDetails {
     var tls: TLSConnection?
     /// What the log says of TLS, once the handshake is over: `TLS 1.3`.
     var transport = ""
-    /// Its own compressor, and what its messages may refer to; nil where there is neither.
+    /// Its own compressor, and what its messages refer to; nil while there is neither.
     var context: ClientContext?
     /// The request in the making; nil once upgraded.
     var exchange: HTTPExchange?

@@ -12,36 +12,51 @@ import Protocol
 final class ClientContext {
     /// Nil where our messages are compressed for all alike.
     let deflater: Deflater?
-    /// Of what it sends; nil where its messages stand each for itself.
-    let window: InflateWindow?
+    /// Of what it has sent; nil while that was nothing compressed, and where its messages stand each for itself.
+    var window: InflateWindow?
     private let place: ContextPlace?
 
-    /// - Returns: nil without memory.
-    init?(_ agreed: AgreedCompression, _ limits: CompressionLimits) {
-        let deflate = agreed.deflate
-        place = agreed.place
-        deflater =
-            deflate.serverKeepsContext
-            ? Deflater(window: deflate.serverWindow, level: ClientContext.level, memoryLevel: limits.contextMemoryLevel) : nil
-        window = deflate.clientKeepsContext ? InflateWindow(bits: deflate.clientWindow) : nil
-        if deflate.serverKeepsContext && deflater == nil { return nil }
+    init(_ deflater: Deflater? = nil, _ place: ContextPlace? = nil) {
+        self.deflater = deflater
+        self.place = place
     }
-
-    private static let level = 6
 }
 
 extension Shard {
+    private static let level = 6
+
     /// Gives a client that begins what it needs for its compression.
     /// - Returns: false without memory.
     func beginCompression(_ index: UInt32, _ agreed: AgreedCompression?) -> Bool {
         guard let agreed else { return true }
         let client = client(index)
+        if agreed.deflate.serverKeepsContext {
+            let limits = limits.compression
+            guard let deflater = Deflater(window: agreed.deflate.serverWindow, level: Shard.level, memoryLevel: limits.contextMemoryLevel) else { return false }
+            client.pointee.details.context = ClientContext(deflater, agreed.compressor)
+            client.pointee.flags.insert(.streams)
+        }
         client.pointee.receiver.acceptCompressed()
-        guard agreed.place != nil else { return true }
-        guard let context = ClientContext(agreed, limits.compression) else { return false }
-        client.pointee.details.context = context
-        if context.deflater != nil { client.pointee.flags.insert(.streams) }
+        if let place = agreed.window {
+            place.handOver()
+            client.pointee.details.windowBits = UInt8(clamping: agreed.deflate.clientWindow)
+        }
         return true
+    }
+
+    /// Gives back what was counted for a client that is gone.
+    func endCompression(_ client: UnsafeMutablePointer<Client>) {
+        let bits = client.pointee.details.windowBits
+        if bits > 0 { hub.contexts.giveBack(windowBytes: InflateWindow.bytesMax(bits: Int(bits))) }
+    }
+
+    /// What a compressed message of a client may refer to, and is added to; nil where it stands for itself.
+    func window(of details: ClientDetails) -> InflateWindow? {
+        if details.windowBits == 0 { return nil }
+        let context = details.context ?? ClientContext()
+        let window = context.window ?? InflateWindow(bits: Int(details.windowBits))
+        (details.context, context.window) = (context, window)
+        return window
     }
 
     /// Of the room for a message, what the one keeps that all share.

@@ -389,6 +389,7 @@ extension Shard {
 
     private func takeFrames(_ input: UnsafeMutableRawBufferPointer, from index: UInt32) {
         let client = client(index)
+        let details = client.pointee.details
         var rest = input
         while client.pointee.flags.isDisjoint(with: [.ended, .endAfterFlush]) {
             guard hasRoom(client) else {
@@ -396,7 +397,7 @@ extension Shard {
                 client.pointee.details.pausedInput = Array(rest)
                 return
             }
-            guard let action = client.pointee.receiver.next(&rest, inflater(for: client), client.pointee.details.context?.window) else { return }
+            guard let action = client.pointee.receiver.next(&rest, inflater(for: client), { window(of: details) }) else { return }
             switch action {
             case .message(let opcode, let payload):
                 counters.messagesReceived.add(1, ordering: .relaxed)

@@ -385,6 +385,7 @@ public final class Shard: @unchecked Sendable {  // Sendable because all mutable
             client.pointee.ring.pop()
         }
         if let memory = client.pointee.ring.takeBack() { slots.giveBack(memory) }
+        endCompression(client)
         if client.pointee.flags.contains(.counted) { hub.connections.subtract(1, ordering: .relaxed) }
         metrics.end(client.pointee.details.way)
         if !client.pointee.flags.contains(.http) {

@@ -18,7 +18,7 @@ import Testing
             var piece = Array(bytes[range])
             piece.withUnsafeMutableBytes { buffer in
                 var input = buffer
-                while let action = receiver.next(&input, inflater, window) {
+                while let action = receiver.next(&input, inflater, { window }) {
                     switch action {
                     case .message(.text, let text): seen.append(.text(String(decoding: text, as: UTF8.self)))
                     case .message(_, let bytes): seen.append(.binary(Array(bytes)))

@@ -265,7 +265,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
 
     private func take(_ bytes: UnsafeMutableRawBufferPointer) {
         var rest = bytes
-        while link != nil, let action = receiver.next(&rest, inflater, window) {
+        while link != nil, let action = receiver.next(&rest, inflater, { window }) {
             switch action {
             case .message(_, let message):
                 // What is no message of the protocol is left aside, as a daemon may be newer than its clients.

@@ -108,10 +108,10 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     /// A message that came in one frame and in one piece is handed over where it lies; others are put together.
     /// - Parameters:
     ///   - inflater: where compressed messages were agreed upon. It may serve many receivers.
-    ///   - window: what they may refer to, this receiver's alone; nil where each stands for itself.
+    ///   - window: what they may refer to, this receiver's alone, asked for when one comes; nil where each stands for itself.
     /// - Returns: nil when `input` is used up. Call until then.
     /// - Complexity: O(bytes taken), amortised, however the bytes are cut.
-    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil, _ window: InflateWindow? = nil) -> Action? {
+    public mutating func next(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater? = nil, _ window: () -> InflateWindow? = { nil }) -> Action? {
         releaseHandedOut(inflater)
         while !isFinished {
             if !isInPayload {
@@ -192,7 +192,7 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
 
     // MARK: payload
 
-    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater?, _ window: InflateWindow?) -> Action? {
+    private mutating func readPayload(_ input: inout UnsafeMutableRawBufferPointer, _ inflater: Inflater?, _ window: () -> InflateWindow?) -> Action? {
         let count = min(input.count, payloadBytesLeft)
         let piece = UnsafeMutableRawBufferPointer(rebasing: input[..<count])
         if isMasked { unmask(piece, key: key, offset: Int(keyOffset)) }
@@ -224,9 +224,9 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         return message.append(bytes, most: most) ? nil : fail(.internalError, "out of memory")
     }
 
-    private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?, _ window: InflateWindow?) -> Action {
+    private mutating func inflate(_ payload: UnsafeRawBufferPointer, _ kind: Opcode, _ inflater: Inflater?, _ window: () -> InflateWindow?) -> Action {
         guard let inflater else { return fail(.internalError, "out of memory") }
-        switch inflater.inflate(payload, bytesMax: messageBytesMax, window: window) {
+        switch inflater.inflate(payload, bytesMax: messageBytesMax, window: window()) {
         case .message(let bytes):
             if kind == .text, !UTF8Validator.isValid(bytes) { return fail(.invalidPayload, CloseCode.invalidPayload.reason) }
             return .message(kind, bytes)
