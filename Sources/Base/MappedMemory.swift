@@ -13,9 +13,13 @@ public struct MappedMemory: ~Copyable {
     /// Ends the process without memory, as any allocation does.
     /// - Parameter byteCount: at least 1; rounded up to whole pages.
     public init(byteCount: Int) {
-        guard let start = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), start != MAP_FAILED else {
-            preconditionFailure("\(SystemError("mmap", on: "\(byteCount) bytes"))")
-        }
+        guard let memory = MappedMemory(trying: byteCount) else { preconditionFailure("\(SystemError("mmap", on: "\(byteCount) bytes"))") }
+        self = memory
+    }
+
+    /// - Returns: nil without memory, or where the process has too many mappings.
+    public init?(trying byteCount: Int) {
+        guard let start = mmap(nil, byteCount, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), start != MAP_FAILED else { return nil }
         self.start = start
         self.byteCount = byteCount
     }

@@ -11,8 +11,8 @@ enum Ending {
     case closedByPeer(CloseCode?)
     /// We did.
     case closed(CloseCode)
-    /// The client broke the protocol, and was told this code.
-    case failed(CloseCode)
+    /// The client broke the protocol, and was told this, by a code and in words.
+    case failed(CloseCode, String)
     /// Its side of the connection ended without a close frame.
     case vanished
     /// The client ended its stream, which needs no word.
@@ -31,7 +31,7 @@ enum Ending {
         case .none: "the connection ended"
         case .closedByPeer(let code): "the client closed\(code.map { " (\($0.rawValue))" } ?? "")"
         case .closed(let code): "closed with \(code.rawValue): \(code.reason)"
-        case .failed(let code): "closed with \(code.rawValue), since the client broke the protocol: \(code.reason)"
+        case .failed(let code, let what): "closed with \(code.rawValue), since the client broke the protocol: \(what)"
         case .vanished: "the client went away without a close frame"
         case .left: "the client ended the stream"
         case .broken(let code): "the connection broke: \(SystemError.text(of: code))"
@@ -44,7 +44,7 @@ enum Ending {
     var code: CloseCode? {
         switch self {
         case .closedByPeer(let code): code
-        case .closed(let code), .failed(let code): code
+        case .closed(let code), .failed(let code, _): code
         default: nil
         }
     }

@@ -426,7 +426,7 @@ extension Shard {
             case .fail(let code, let reason):
                 counters.protocolErrors.add(1, ordering: .relaxed)
                 if code == .messageTooBig { hub.refusals.add(.messageBytes) }
-                note(.failed(code), of: index)
+                note(.failed(code, reason), of: index)
                 finishAndEnd(index, FrameWriter.close(code, reason))
             }
         }

@@ -90,7 +90,7 @@ public final class ShardMetrics: Sendable {
         ends.add(ending.counted)
         switch ending {
         case .closedByPeer(let code): closed(.client, code)
-        case .closed(let code), .failed(let code): closed(.daemon, code)
+        case .closed(let code), .failed(let code, _): closed(.daemon, code)
         default: break
         }
     }

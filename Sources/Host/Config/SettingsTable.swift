@@ -122,9 +122,9 @@ extension Setting {
         boolean("compression.enabled", \.compression.enabled, "Compress for clients that ask for it: permessage-deflate; gzip for Server-Sent Events."),
         integer("compression.threshold_bytes", \.compression.thresholdBytes, 0...16_777_216, "bytes", "Shorter messages go out as they are; 0 compresses all, also what becomes longer by it."),
         boolean("compression.context_takeover", \.compression.contextTakeover, "A compressor for each client, which remembers what went before: fewer bytes, more memory, and every event compressed for each client. Else one compression serves all."),
-        integer("compression.window_bits", \.compression.windowBits, 9...15, "bits", "What those remember, as a power of two; for compression and decompression each."),
+        integer("compression.window_bits", \.compression.windowBits, 9...15, "bits", "What those remember, as a power of two, and what their clients are asked to keep to."),
         integer("compression.memory_level", \.compression.memoryLevel, 1...9, "", "How well those remember it, as zlib counts it; a compressor takes 2^(window_bits+2) + 2^(memory_level+9) bytes."),
-        integer("compression.context_max_bytes", \.compression.contextMaxBytes, 0...8_589_934_592, "bytes", "Memory of those of all clients, and of what their own messages refer to, at most 32 KiB each; who comes when it is used up does without, both ways."),
+        integer("compression.context_max_bytes", \.compression.contextMaxBytes, 0...8_589_934_592, "bytes", "Memory of such compressors, and of what messages of clients refer to, at most 32 KiB each, set aside when they come. Who comes when it is used up does without, both ways."),
 
         boolean("metrics.enabled", \.metrics.enabled, "Serve /metrics."),
 

@@ -1,52 +1,71 @@
 // What the messages of one peer may refer to (RFC 7692 §7.2.2): the end of those before.
 
+import Base
 import Glibc
 
 /// The LZ77 window of a peer that keeps its context, between two of its messages; meanwhile the inflater serves others.
 ///
 /// Not thread safe: used by the connection's owner only. It takes memory as messages come, in steps, and not before: who sends little costs little.
-public final class InflateWindow: @unchecked Sendable {  // Sendable because it alone owns what its pointer points to.
+public final class InflateWindow: @unchecked Sendable {  // Sendable because it alone owns what its pointers point to.
     /// Bytes that it keeps at most.
     public let bytesMax: Int
     private var base: UnsafeMutableRawPointer?
+    private(set) var capacity = 0
     private var count = 0
-    private(set) var allocatedBytes = 0
+    /// Where the next byte goes. A full window goes round: the oldest byte is there.
+    private var next = 0
+    /// What `base` points to once it is large: thousands of such blocks, taken and given back in turns, would stay with the allocator.
+    private var pages: MappedMemory?
 
-    private static let allocatedBytesMin = 256
+    private static let capacityMin = 256
+    private static let allocatedMax = 4096
 
     /// - Parameter bits: of the window that the peer compresses with: 8 to 15.
     public init(bits: Int) { bytesMax = InflateWindow.bytesMax(bits: bits) }
 
-    deinit { free(base) }
+    deinit { if capacity <= InflateWindow.allocatedMax { free(base) } }
 
     /// Bytes that one takes at most.
     public static func bytesMax(bits: Int) -> Int { 1 << min(max(bits, 8), 15) }
 
-    /// The end of what came, the newest byte last; valid until the next `keep`.
-    var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: count) }
+    /// The end of what came, the oldest byte first, in two parts, either of which may be empty; valid until the next `keep`.
+    var parts: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) {
+        let all = UnsafeRawBufferPointer(start: base, count: count)
+        let start = count == bytesMax ? next : 0
+        return (UnsafeRawBufferPointer(rebasing: all[start...]), UnsafeRawBufferPointer(rebasing: all[..<start]))
+    }
 
     /// A message came, which those that follow may refer to.
     /// - Returns: false without memory.
     func keep(_ message: UnsafeRawBufferPointer) -> Bool {
         let piece = UnsafeRawBufferPointer(rebasing: message.suffix(bytesMax))
-        guard let source = piece.baseAddress, piece.count > 0 else { return true }
-        let old = min(count, bytesMax - piece.count)
-        guard grow(to: old + piece.count), let base else { return false }
-        if old < count { memmove(base, base + (count - old), old) }
-        (base + old).copyMemory(from: source, byteCount: piece.count)
-        count = old + piece.count
+        if piece.isEmpty { return true }
+        guard grow(to: min(count + piece.count, bytesMax)), let base else { return false }
+        let first = UnsafeRawBufferPointer(rebasing: piece.prefix(capacity - next))
+        let second = UnsafeRawBufferPointer(rebasing: piece.dropFirst(first.count))
+        if let source = first.baseAddress { (base + next).copyMemory(from: source, byteCount: first.count) }
+        if let source = second.baseAddress { base.copyMemory(from: source, byteCount: second.count) }
+        next += piece.count
+        if next >= bytesMax { next -= bytesMax }
+        count = min(count + piece.count, bytesMax)
         return true
     }
 
-    /// Makes room for so many bytes, by doubling.
+    /// Makes room for so many bytes: by doubling while it is small, then for all at once, of which only what is written takes room.
     private func grow(to wanted: Int) -> Bool {
-        if wanted <= allocatedBytes { return true }
-        var bytes = max(allocatedBytes, InflateWindow.allocatedBytesMin)
+        if wanted <= capacity { return true }
+        if wanted > InflateWindow.allocatedMax {
+            guard let mapped = MappedMemory(trying: bytesMax) else { return false }
+            if let base { mapped.start.copyMemory(from: base, byteCount: count) }
+            free(base)
+            (base, capacity) = (mapped.start, bytesMax)
+            pages = consume mapped
+            return true
+        }
+        var bytes = max(capacity, InflateWindow.capacityMin)
         while bytes < wanted { bytes *= 2 }
-        bytes = min(bytes, bytesMax)
-        guard let grown = realloc(base, bytes) else { return false }
-        base = grown
-        allocatedBytes = bytes
+        guard let grown = realloc(base, min(bytes, bytesMax)) else { return false }
+        (base, capacity) = (grown, min(bytes, bytesMax))
         return true
     }
 }

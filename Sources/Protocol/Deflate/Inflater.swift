@@ -23,6 +23,8 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
     private var roomBytes = 0
     private static let roomBytesMin = 4096
     private let roomBytesKept: Int
+    /// The one that zlib has as it is: what came last was of it.
+    private var resident: InflateWindow?
 
     /// - Parameters:
     ///   - window: bits of the window that the peer compresses with, or more: 8 to 15.
@@ -51,20 +53,15 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
     ///   - bytesMax: the most that it may become; never is more than this made of it, and one byte.
     ///   - window: of the messages before, to which this one may refer, and is added; nil for one that stands for itself.
     public func inflate(_ payload: UnsafeRawBufferPointer, bytesMax: Int, window: InflateWindow? = nil) -> Outcome {
+        giveBack()
+        // An empty message of a stream is nothing at all with some compressors, though RFC 7692 §7.2.3.6 wants a byte.
+        if payload.isEmpty { return .message(UnsafeRawBufferPointer(start: nil, count: 0)) }
         defer {
             stream.pointee.next_in = nil
             stream.pointee.next_out = nil
         }
-        if inflateReset(stream) != Z_OK { return .garbage }
-        giveBack()
-        if let before = window?.bytes, let start = before.baseAddress,
-            inflateSetDictionary(stream, start.assumingMemoryBound(to: UInt8.self), UInt32(before.count)) != Z_OK
-        {
-            return .outOfMemory
-        }
+        guard begin(window) else { return .outOfMemory }
         var count = 0
-        // An empty message of a stream is nothing at all with some compressors, though RFC 7692 §7.2.3.6 wants a byte.
-        if payload.isEmpty { return .message(UnsafeRawBufferPointer(start: nil, count: 0)) }
         let isEnded: Bool
         switch take(payload, &count, bytesMax) {
         case .taken: isEnded = false
@@ -79,8 +76,28 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
             guard stream.pointee.data_type & 0xFF == 128 else { return .garbage }
         }
         let message = UnsafeRawBufferPointer(start: room, count: count)
-        if let window, !window.keep(message) { return .outOfMemory }
+        if let window {
+            guard window.keep(message) else { return .outOfMemory }
+            resident = window
+        }
         return .message(message)
+    }
+
+    /// Begins a message that may refer to what is in a window.
+    /// - Returns: false without memory.
+    private func begin(_ window: InflateWindow?) -> Bool {
+        defer { resident = nil }
+        if let window, window === resident { return inflateResetKeep(stream) == Z_OK }
+        guard inflateReset(stream) == Z_OK else { return false }
+        guard let window else { return true }
+        // zlib.h: without a wrapping a dictionary can be set at any time, and adds to what is there.
+        let (older, newer) = window.parts
+        return load(older) && load(newer)
+    }
+
+    private func load(_ part: UnsafeRawBufferPointer) -> Bool {
+        guard let start = part.baseAddress, !part.isEmpty else { return true }
+        return inflateSetDictionary(stream, start.assumingMemoryBound(to: UInt8.self), UInt32(part.count)) == Z_OK
     }
 
     /// The newest message is not needed any more: its room is given back, but for what is kept.
