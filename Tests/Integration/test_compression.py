@@ -350,6 +350,7 @@ def test_without_memory_messages_of_clients_stand_for_themselves(start):
             for payload in ("f248cdc9c90700", "f200110000"):
                 client.send_frame(TEXT, bytes.fromhex(payload), rsv=4)
             assert client.receive_close()[1] == 1007
+    daemon.wait_for_log("closed with 1007, since the client broke the protocol: compressed data are damaged")
     wait_until(lambda: scrape(daemon.port)("compression_context_bytes") == 0, "the memory is given back")
 
 
@@ -378,6 +379,34 @@ def test_an_answer_before_the_handshake_stays_what_it_is(start, tmp_path, over_t
         buffer += sock.recv(4096)
     assert frame[2] == 4 and json.loads(zlib.decompressobj(-15).decompress(frame[3] + b"\0\0\xff\xff"))["type"] == "welcome"
     sock.close()
+
+
+def test_what_clients_sent_goes_with_them(start, rng, fact):
+    """Listeners have no window, others one of what they sent, and none of it stays behind."""
+    daemon = start({"limits": {"bytes_per_second": 10_000_000}})
+    words = [base64.b64encode(rng.randbytes(rng.randint(3, 30))).decode() for _ in range(2000)]
+
+    def wave():
+        clients = [WebSocket(daemon.port, "/ws", deflate="permessage-deflate") for _ in range(200)]
+        streams = [zlib.compressobj(1, zlib.DEFLATED, -15) for _ in clients]
+        listening = daemon.rss
+        # In turns, and longer each time, as an allocator likes it least.
+        for size in (5, 50, 500, 1000, 1000, 1000):
+            for client, stream in zip(clients, streams):
+                message = json.dumps({"type": "ping", "id": 1, "data": rng.choices(words, k=size)}).encode()
+                client.send_frame(TEXT, (stream.compress(message) + stream.flush(zlib.Z_SYNC_FLUSH))[:-4], rsv=4)
+                assert client.receive()["type"] in ("pong", "error")
+        full = daemon.rss
+        for client in clients:
+            client.sock.close()
+        wait_until(lambda: scrape(daemon.port)("compression_context_bytes") == 0, "the memory is given back")
+        return listening, full, daemon.rss
+
+    wave()
+    listening, full, after = wave()
+    fact(f"200 clients that listen {listening / 2**20:.1f} MiB, that have sent {full / 2**20:.1f} MiB, gone {after / 2**20:.1f} MiB")
+    assert full - listening > 200 * 24_000, "32 KiB of each are kept"
+    assert after - listening < mebibytes(2)
 
 
 @pytest.mark.parametrize("context", [False, True], ids=["shared", "context"])
