@@ -381,6 +381,7 @@ def test_an_answer_before_the_handshake_stays_what_it_is(start, tmp_path, over_t
     sock.close()
 
 
+@pytest.mark.release
 def test_what_clients_sent_goes_with_them(start, rng, fact):
     """Listeners have no window, others one of what they sent, and none of it stays behind."""
     daemon = start({"limits": {"bytes_per_second": 10_000_000}})
