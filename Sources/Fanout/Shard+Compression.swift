@@ -36,7 +36,7 @@ extension Shard {
             client.pointee.details.context = ClientContext(deflater, agreed.compressor)
             client.pointee.flags.insert(.streams)
         }
-        client.pointee.receiver.acceptCompressed()
+        client.pointee.receiver.acceptsCompressed = true
         if let place = agreed.window {
             place.handOver()
             client.pointee.details.windowBits = UInt8(clamping: agreed.deflate.clientWindow)
@@ -64,7 +64,7 @@ extension Shard {
 
     /// What decompresses a client's messages: one for all.
     func inflater(for client: UnsafeMutablePointer<Client>) -> Inflater? {
-        guard client.pointee.receiver.wantsInflater else { return nil }
+        guard client.pointee.receiver.acceptsCompressed else { return nil }
         if sharedInflater == nil { sharedInflater = Inflater(roomBytesKept: Shard.inflaterBytesKept) }
         return sharedInflater
     }

@@ -12,7 +12,7 @@ import Testing
         let inflater = try #require(Inflater())
         let window = keepsContext ? InflateWindow(bits: 15) : nil
         var receiver = FrameReceiver(messageBytesMax: max, acceptsBinary: true)
-        if accepts { receiver.acceptCompressed() }
+        receiver.acceptsCompressed = accepts
         var seen: [Seen] = []
         for range in pieces(bytes.count, cuts) {
             var piece = Array(bytes[range])

@@ -235,7 +235,7 @@ final class ClientLoop: @unchecked Sendable {  // Sendable because all that is n
         if let compression = opened.compression {
             inflater = Inflater(window: compression.serverWindow, roomBytesKept: ClientLoop.inflaterBytesKept)
             window = compression.serverKeepsContext ? InflateWindow(bits: compression.serverWindow) : nil
-            receiver.acceptCompressed()
+            receiver.acceptsCompressed = true
         }
         perform(machine.opened(tlsVersion: opened.link.tlsVersion, token: opened.token))
         var rest = opened.rest

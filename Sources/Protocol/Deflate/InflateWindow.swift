@@ -6,7 +6,7 @@ import Glibc
 /// The LZ77 window of a peer that keeps its context, between two of its messages; meanwhile the inflater serves others.
 ///
 /// Not thread safe: used by the connection's owner only. It takes memory as messages come, in steps, and not before: who sends little costs little.
-public final class InflateWindow: @unchecked Sendable {  // Sendable because it alone owns what its pointers point to.
+public final class InflateWindow {
     /// Bytes that it keeps at most.
     public let bytesMax: Int
     private var base: UnsafeMutableRawPointer?

@@ -23,7 +23,7 @@ public final class Inflater: @unchecked Sendable {  // Sendable because it alone
     private var roomBytes = 0
     private static let roomBytesMin = 4096
     private let roomBytesKept: Int
-    /// The one that zlib has as it is: what came last was of it.
+    /// The one that zlib has as it is: what came last was of it. So it is kept until the next message, whoever else lets go of it.
     private var resident: InflateWindow?
 
     /// - Parameters:

@@ -35,8 +35,8 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
     private let fragmentsMax: UInt32
     private let accepted: Kinds
     private let isMasked: Bool
-    /// Whether compressed messages were agreed upon.
-    private var acceptsCompressed = false
+    /// Whether compressed messages were agreed upon (RFC 7692), and so it wants an inflater.
+    public var acceptsCompressed = false
     private var isFinished = false
 
     // The header of the next frame, as far as it has come.
@@ -83,12 +83,6 @@ public struct FrameReceiver: ~Copyable, @unchecked Sendable {  // Sendable becau
         free(message.base)
         free(control.base)
     }
-
-    /// From now on compressed messages are taken (RFC 7692).
-    public mutating func acceptCompressed() { acceptsCompressed = true }
-
-    /// Whether it takes compressed messages, and so wants an inflater.
-    public var wantsInflater: Bool { acceptsCompressed }
 
     /// Most bytes of a compressed message as it comes. What does not compress becomes longer, by less than this allows; an empty block takes five bytes
     /// and says nothing, so there is a bound.
