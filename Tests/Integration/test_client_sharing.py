@@ -152,6 +152,9 @@ def test_a_pool_spreads_and_shrinks(start, probe, rng):
     # Five wishes on three connections; the sixth is one that is there already.
     assert probe.ask("pooled", "p") == [3, 3] and len(clients(daemon)) == 3
     wait_until(lambda: all(client["channels"] for client in clients(daemon)) and any(client["channels"] == ["all"] for client in clients(daemon)), lambda: clients(daemon))
+    # Who joins a connection that is there is given events from a moment on that nobody sees from outside.
+    wait_until(lambda: publish_many(daemon.port, [("logs", "log", {"level": "error", "message": "is it there"})]) and any("is it there" in line for line in probe.lines("same")),
+               lambda: probe.lines("same"))
     published = [*events(rng, 0, 500), ("all", "note", {"n": 500})]
     publish_many(daemon.port, published)
     for name in [*names, "same"]:
